@@ -1,0 +1,303 @@
+//! Where everything is in the memory that JavaScript and Rust share, and how it is encoded.
+//!
+//! All of it stands here once: the constants in one table, from which both the Rust constants and the TypeScript
+//! module ([`typescript`]) are made. Indices and lengths are in 32-bit words unless said otherwise.
+//!
+//! ```text
+//!     0  EVENT_HEAD      JavaScript        96  QUEUED         all
+//!    16  EVENT_TAIL      Rust             112  LOCAL_SENT     JavaScript
+//!    32  COMMAND_HEAD    Rust             128  WANT_ROOM      both
+//!    48  COMMAND_TAIL    JavaScript       144  FAULT          Rust
+//!    64  JS_PARKED       both             160  TURNS          Rust
+//!    80  LOOP_PARKED     both             192  METRICS        Rust, 32 counters of 64 bits
+//!   256  the event ring, then the command ring, then the readiness words, each from a line of its own on
+//! ```
+
+use std::fmt::Write;
+
+/// A constant of the table, as the TypeScript module gets it.
+struct Constant {
+    name: &'static str,
+    value: u64,
+    docs: &'static [&'static str],
+}
+
+/// Constants that belong together, under a heading.
+struct Section {
+    title: &'static str,
+    constants: &'static [Constant],
+}
+
+/// Makes the Rust constants and [`SECTIONS`] of one list.
+macro_rules! table {
+    ($($title:literal { $($(#[doc = $doc:literal])+ $name:ident: $type:ty = $value:expr;)+ })+) => {
+        $($($(#[doc = $doc])+ pub const $name: $type = $value;)+)+
+
+        static SECTIONS: &[Section] = &[
+            $(Section {
+                title: $title,
+                constants: &[
+                    $(Constant { name: stringify!($name), value: $name as u64, docs: &[$($doc),+] }),+
+                ],
+            }),+
+        ];
+    };
+}
+
+table! {
+    "Control words, each on a cache line of its own" {
+        /// Events read; JavaScript writes.
+        EVENT_HEAD: usize = 0;
+        /// Events published; Rust writes.
+        EVENT_TAIL: usize = 16;
+        /// Commands read; Rust writes.
+        COMMAND_HEAD: usize = 32;
+        /// Commands published; JavaScript writes.
+        COMMAND_TAIL: usize = 48;
+        /// 1: JavaScript sleeps, or is about to, and wants the doorbell.
+        JS_PARKED: usize = 64;
+        /// 1: the loop sleeps, or is about to, and wants the doorbell.
+        LOOP_PARKED: usize = 80;
+        /// Messages of all Senders not yet handed to `notify`.
+        QUEUED: usize = 96;
+        /// Messages sent in the isolate that owns the loop; a count that wraps. JavaScript writes.
+        LOCAL_SENT: usize = 112;
+        /// 1: the event ring was full, and the loop wants to be woken when there is room.
+        WANT_ROOM: usize = 128;
+        /// What went wrong, one of `FAULT_…`; Rust writes.
+        FAULT: usize = 144;
+        /// Turns of the loop completed; a count that wraps. Rust writes.
+        TURNS: usize = 160;
+        /// Where the counters begin.
+        METRICS: usize = 192;
+        /// Words before the event ring.
+        CONTROL_WORDS: usize = METRICS + 2 * METRIC_CAPACITY;
+    }
+    "Counters of 64 bits, two words each, low word first; Rust writes" {
+        /// How many counters there is space for.
+        METRIC_CAPACITY: usize = 32;
+        /// Iterations of the loop.
+        METRIC_ITERATIONS: usize = METRICS;
+        /// `ready` events.
+        METRIC_READY: usize = METRICS + 2;
+        /// `notify` events.
+        METRIC_NOTIFY: usize = METRICS + 4;
+        /// `timeout` events.
+        METRIC_TIMEOUT: usize = METRICS + 6;
+        /// `interrupted` events.
+        METRIC_INTERRUPTED: usize = METRICS + 8;
+        /// Doorbells rung for JavaScript.
+        METRIC_DOORBELLS_TO_JS: usize = METRICS + 10;
+        /// Doorbells rung for the loop.
+        METRIC_DOORBELLS_TO_LOOP: usize = METRICS + 12;
+        /// Records in the event ring when the last batch was published.
+        METRIC_EVENT_RING_DEPTH: usize = METRICS + 14;
+        /// The most records there have been in the event ring.
+        METRIC_EVENT_RING_HIGH_WATER: usize = METRICS + 16;
+        /// Nanoseconds spent in the poll.
+        METRIC_POLL_TIME_NS: usize = METRICS + 18;
+        /// Nanoseconds spent in dispatch.
+        METRIC_DISPATCH_TIME_NS: usize = METRICS + 20;
+    }
+    "Values of FAULT" {
+        /// All is well.
+        FAULT_NONE: u32 = 0;
+        /// The head of the event ring is impossible.
+        FAULT_EVENT_RING: u32 = 1;
+        /// The tail of the command ring is impossible.
+        FAULT_COMMAND_RING: u32 = 2;
+        /// A command makes no sense.
+        FAULT_COMMAND: u32 = 3;
+    }
+    "Records: generation << GENERATION_SHIFT | kind, slot, argument (two words, low word first)" {
+        /// Words of a record.
+        RECORD_WORDS: usize = 4;
+        /// The bits of word 0 that are the kind.
+        KIND_MASK: u32 = 0xff;
+        /// How far the generation is shifted, in word 0 of a record and in a readiness word.
+        GENERATION_SHIFT: u32 = 8;
+        /// The bits of a generation, before the shift.
+        GENERATION_MASK: u32 = 0xff_ffff;
+    }
+    "Kinds of events, from the loop to JavaScript" {
+        /// A registration (slot, generation) has readiness bits.
+        EVENT_READY: u8 = 1;
+        /// Messages wait in a lane: slot is the lane, argument how many.
+        EVENT_NOTIFY: u8 = 2;
+        /// A timer (slot, generation) is due.
+        EVENT_TIMEOUT: u8 = 3;
+        /// The poll was interrupted.
+        EVENT_INTERRUPTED: u8 = 4;
+        /// The batch ends.
+        EVENT_TICK: u8 = 5;
+    }
+    "Kinds of commands, from JavaScript to the loop" {
+        /// Set a timer (slot, generation). Argument is its deadline: the bits of a float64,
+        /// milliseconds since the loop's epoch.
+        COMMAND_SET_TIMER: u8 = 1;
+        /// Clear a timer (slot, generation).
+        COMMAND_CLEAR_TIMER: u8 = 2;
+        /// Rearm a level-triggered registration (slot, generation) whose `ready` has been handled.
+        COMMAND_REARM: u8 = 3;
+    }
+    "Readiness words: generation << GENERATION_SHIFT | bits, the bits those of EventSet" {
+        /// Readable.
+        READINESS_READABLE: u32 = 1;
+        /// Writable.
+        READINESS_WRITABLE: u32 = 2;
+        /// An error.
+        READINESS_ERROR: u32 = 4;
+        /// The peer has hung up.
+        READINESS_HUP: u32 = 8;
+        /// All the bits there are.
+        READINESS_MASK: u32 = READINESS_READABLE | READINESS_WRITABLE | READINESS_ERROR | READINESS_HUP;
+    }
+    "Limits of a layout" {
+        /// The most records a ring can hold.
+        MAX_RECORDS: u32 = 1 << 24;
+        /// The most registrations.
+        MAX_REGISTRATIONS: u32 = 1 << 24;
+    }
+    "Lanes, LANE_WORDS apart in memory of their own: messages of Senders in other isolates" {
+        /// How many lanes there are.
+        LANES: usize = 64;
+        /// `LANE_FREE`, `LANE_ATTACHED` or `LANE_ABANDONED`; Rust writes.
+        LANE_STATE: usize = 0;
+        /// Messages sent; a count that wraps. The producer writes.
+        LANE_SENT: usize = 16;
+        /// Messages received; a count that wraps. The consumer writes.
+        LANE_RECEIVED: usize = 32;
+        /// Bytes written; a count that wraps. The producer writes.
+        LANE_BYTE_TAIL: usize = 48;
+        /// Bytes read; a count that wraps. The consumer writes.
+        LANE_BYTE_HEAD: usize = 64;
+        /// Messages in the native spill queue. Rust writes.
+        LANE_SPILLED: usize = 80;
+        /// Words before the bytes of a lane.
+        LANE_CONTROL_WORDS: usize = 128;
+        /// Bytes of data in a lane, a power of two.
+        LANE_BYTES: usize = 256 * 1024;
+        /// Words of a lane: its control words and its bytes.
+        LANE_WORDS: usize = LANE_CONTROL_WORDS + LANE_BYTES / 4;
+        /// Words of all lanes.
+        LANES_WORDS: usize = LANES * LANE_WORDS;
+        /// The lane belongs to nobody.
+        LANE_FREE: u32 = 0;
+        /// A Sender writes to the lane.
+        LANE_ATTACHED: u32 = 1;
+        /// The Sender is gone; what it has sent is still to be delivered.
+        LANE_ABANDONED: u32 = 2;
+    }
+}
+
+/// Words of a cache line.
+const LINE: usize = 16;
+
+/// Where the rings and the readiness words of one loop are, for given sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Records of the event ring, a power of two.
+    pub event_records: u32,
+    /// Records of the command ring, a power of two.
+    pub command_records: u32,
+    /// Registrations, one readiness word each.
+    pub registrations: u32,
+    /// The first word of the event ring.
+    pub event_ring: usize,
+    /// The first word of the command ring.
+    pub command_ring: usize,
+    /// The first readiness word.
+    pub readiness: usize,
+    /// Words in all.
+    pub words: usize,
+}
+
+impl Layout {
+    /// The layout for so many records and registrations. Records are rounded up to a power of two; all three are
+    /// kept between 1 and their maximum.
+    pub fn new(event_records: u32, command_records: u32, registrations: u32) -> Layout {
+        let event_records = event_records.clamp(1, MAX_RECORDS).next_power_of_two();
+        let command_records = command_records.clamp(1, MAX_RECORDS).next_power_of_two();
+        let registrations = registrations.clamp(1, MAX_REGISTRATIONS);
+        let event_ring = CONTROL_WORDS;
+        let command_ring = line(event_ring + event_records as usize * RECORD_WORDS);
+        let readiness = line(command_ring + command_records as usize * RECORD_WORDS);
+        let words = line(readiness + registrations as usize);
+        Layout {
+            event_records,
+            command_records,
+            registrations,
+            event_ring,
+            command_ring,
+            readiness,
+            words,
+        }
+    }
+}
+
+/// The first word at or after `words` that begins a line.
+fn line(words: usize) -> usize {
+    words.next_multiple_of(LINE)
+}
+
+/// The TypeScript module `ts/bridge/layout.ts`, as `cargo run -p miolo-bridge --example layout` prints it.
+pub fn typescript() -> String {
+    let mut ts = String::from(
+        "// Generated from crates/bridge/src/layout.rs: cargo run -p miolo-bridge --example layout\n\
+         // Indices and lengths are in 32-bit words unless said otherwise.\n",
+    );
+    for section in SECTIONS {
+        write!(ts, "\n// {}\n\n", section.title).expect("a String takes all");
+        for Constant { name, value, docs } in section.constants {
+            let docs = docs
+                .iter()
+                .map(|doc| doc.trim())
+                .collect::<Vec<_>>()
+                .join(" ");
+            write!(ts, "/** {docs} */\nexport const {name} = {value}\n")
+                .expect("a String takes all");
+        }
+    }
+    ts.push_str(LAYOUT_FUNCTION);
+    ts
+}
+
+/// [`Layout::new`] in TypeScript; a test runs both.
+const LAYOUT_FUNCTION: &str = r#"
+/** Where the rings and the readiness words of one loop are. */
+export interface Layout {
+  /** Records of the event ring, a power of two. */
+  readonly eventRecords: number
+  /** Records of the command ring, a power of two. */
+  readonly commandRecords: number
+  /** Registrations, one readiness word each. */
+  readonly registrations: number
+  /** The first word of the event ring. */
+  readonly eventRing: number
+  /** The first word of the command ring. */
+  readonly commandRing: number
+  /** The first readiness word. */
+  readonly readiness: number
+  /** Words in all. */
+  readonly words: number
+}
+
+const clamp = (n: number, max: number): number => Math.min(Math.max(n, 1), max)
+const powerOfTwo = (n: number): number => 2 ** (32 - Math.clz32(n - 1))
+const line = (words: number): number => Math.ceil(words / 16) * 16
+
+/**
+ * The layout for so many records and registrations, which are integers. Records are rounded up to
+ * a power of two; all three are kept between 1 and their maximum.
+ */
+export function layout(events: number, commands: number, registered: number): Layout {
+  const eventRecords = powerOfTwo(clamp(events, MAX_RECORDS))
+  const commandRecords = powerOfTwo(clamp(commands, MAX_RECORDS))
+  const registrations = clamp(registered, MAX_REGISTRATIONS)
+  const eventRing = CONTROL_WORDS
+  const commandRing = line(eventRing + eventRecords * RECORD_WORDS)
+  const readiness = line(commandRing + commandRecords * RECORD_WORDS)
+  const words = line(readiness + registrations)
+  return { eventRecords, commandRecords, registrations, eventRing, commandRing, readiness, words }
+}
+"#;

@@ -1,0 +1,124 @@
+//! What is ready, one word per registration: `generation << 8 | bits`.
+//!
+//! ```text
+//!   loop: merge(slot, generation, bits)                 JavaScript: on the record, take(slot, generation)
+//!   ┌──────────────────────┬──────────┐
+//!   │ generation (24 bits) │   bits   │   0 ──merge──► bits  Announce: write a record
+//!   └──────────────────────┴──────────┘   bits ─merge─► more bits  Merged: a record is on its way
+//!          reset: a new generation, no bits;     bits ──take──► 0  deliver
+//!          all that was meant for the old one is stale
+//! ```
+//!
+//! So events merge however far JavaScript lags, at most one record per registration is on its way, and a full ring
+//! loses none.
+
+use crate::layout::{GENERATION_MASK, GENERATION_SHIFT, READINESS_MASK};
+use crate::sync::{AtomicU32, Ordering};
+use crate::words::Words;
+
+/// What became of merged bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Merge {
+    /// Nothing was pending before: the caller must now write a record, or remember to do so when there is room.
+    Announce,
+    /// A record is on its way already, and will bring these too.
+    Merged,
+    /// The registration is no longer that generation's (or there is no such slot): nothing was changed.
+    Stale,
+}
+
+/// The readiness words of all registrations.
+#[derive(Clone, Debug)]
+pub struct Readiness {
+    words: Words,
+}
+
+impl Readiness {
+    /// The readiness words over `words`, one slot each.
+    pub fn new(words: Words) -> Readiness {
+        Readiness { words }
+    }
+
+    /// How many slots there are.
+    #[inline]
+    pub fn slots(&self) -> usize {
+        self.words.len()
+    }
+
+    /// Gives the slot to a generation, with nothing pending. After this returns, nothing merged for another
+    /// generation is delivered. False if there is no such slot.
+    #[inline]
+    pub fn reset(&self, slot: u32, generation: u32) -> bool {
+        let Some(word) = self.word(slot) else {
+            return false;
+        };
+        word.store(pack(generation, 0), Ordering::Release);
+        true
+    }
+
+    /// Adds bits (of `EventSet`) to what is pending.
+    #[inline]
+    pub fn merge(&self, slot: u32, generation: u32, bits: u8) -> Merge {
+        let Some(word) = self.word(slot) else {
+            return Merge::Stale;
+        };
+        let bits = u32::from(bits) & READINESS_MASK;
+        let mut old = word.load(Ordering::Relaxed);
+        loop {
+            if old >> GENERATION_SHIFT != generation & GENERATION_MASK {
+                return Merge::Stale;
+            }
+            // Only the bits that exist count: garbage beside them must not pass for a record on its way.
+            let pending = old & READINESS_MASK;
+            if bits == 0 {
+                return Merge::Merged;
+            }
+            // Swapped in even if nothing changes: a load alone could miss that they have just been taken.
+            let new = pack(generation, pending | bits);
+            match word.compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) if pending == 0 => return Merge::Announce,
+                Ok(_) => return Merge::Merged,
+                Err(now) => old = now,
+            }
+        }
+    }
+
+    /// Takes what is pending; 0 if nothing is, or the generation is not the slot's. JavaScript's half, in Rust for
+    /// the tests and for a loop that is dispatched natively.
+    #[inline]
+    pub fn take(&self, slot: u32, generation: u32) -> u8 {
+        let Some(word) = self.word(slot) else {
+            return 0;
+        };
+        let mut old = word.load(Ordering::Relaxed);
+        loop {
+            if old >> GENERATION_SHIFT != generation & GENERATION_MASK {
+                return 0;
+            }
+            let bits = old & READINESS_MASK;
+            if bits == 0 {
+                return 0;
+            }
+            match word.compare_exchange_weak(
+                old,
+                pack(generation, 0),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return bits as u8,
+                Err(now) => old = now,
+            }
+        }
+    }
+
+    #[inline]
+    fn word(&self, slot: u32) -> Option<&AtomicU32> {
+        let slot = slot as usize;
+        (slot < self.words.len()).then(|| self.words.get(slot))
+    }
+}
+
+#[inline]
+fn pack(generation: u32, bits: u32) -> u32 {
+    (generation & GENERATION_MASK) << GENERATION_SHIFT | bits
+}
