@@ -13,8 +13,6 @@
 //!   256  the event ring, then the command ring, then the readiness words, each from a line of its own on
 //! ```
 
-use std::fmt::Write;
-
 /// A constant of the table, as the TypeScript module gets it.
 struct Constant {
     name: &'static str,
@@ -246,20 +244,17 @@ pub fn typescript() -> String {
         "// Generated from crates/bridge/src/layout.rs: cargo run -p miolo-bridge --example layout\n\
          // Indices and lengths are in 32-bit words unless said otherwise.\n",
     );
-    for section in SECTIONS {
-        write!(ts, "\n// {}\n\n", section.title).expect("a String takes all");
-        for Constant { name, value, docs } in section.constants {
-            let docs = docs
-                .iter()
-                .map(|doc| doc.trim())
-                .collect::<Vec<_>>()
-                .join(" ");
-            write!(ts, "/** {docs} */\nexport const {name} = {value}\n")
-                .expect("a String takes all");
+    for Section { title, constants } in SECTIONS {
+        ts += &format!("\n// {title}\n\n");
+        for Constant { name, value, docs } in *constants {
+            let docs = match docs {
+                [doc] => format!("/**{doc} */"),
+                lines => format!("/**\n *{}\n */", lines.join("\n *")),
+            };
+            ts += &format!("{docs}\nexport const {name} = {value}\n");
         }
     }
-    ts.push_str(LAYOUT_FUNCTION);
-    ts
+    ts + LAYOUT_FUNCTION
 }
 
 /// [`Layout::new`] in TypeScript; a test runs both.
