@@ -8,7 +8,7 @@
 //!    16  EVENT_TAIL      Rust             112  LOCAL_SENT     JavaScript
 //!    32  COMMAND_HEAD    Rust             128  WANT_ROOM      both
 //!    48  COMMAND_TAIL    JavaScript       144  FAULT          Rust
-//!    64  JS_PARKED       both             160  TURNS          Rust
+//!    64  JS_PARKED       both             160  MAIL           Rust
 //!    80  LOOP_PARKED     both             192  METRICS        Rust, 32 counters of 64 bits
 //!   256  the event ring, then the command ring, then the readiness words, each from a line of its own on
 //! ```
@@ -190,6 +190,31 @@ table! {
 
 /// Words of a cache line.
 const LINE: usize = 16;
+
+const _: () = {
+    let lines = [
+        EVENT_HEAD,
+        EVENT_TAIL,
+        COMMAND_HEAD,
+        COMMAND_TAIL,
+        JS_PARKED,
+        LOOP_PARKED,
+        QUEUED,
+        LOCAL_SENT,
+        WANT_ROOM,
+        FAULT,
+        TURNS,
+        METRICS,
+    ];
+    let mut i = 1;
+    while i < lines.len() {
+        assert!(lines[i].is_multiple_of(LINE) && lines[i] >= lines[i - 1] + LINE);
+        i += 1;
+    }
+    assert!(METRIC_DISPATCH_TIME_NS + 2 <= CONTROL_WORDS && CONTROL_WORDS.is_multiple_of(LINE));
+    assert!(LANE_SPILLED + LINE <= LANE_CONTROL_WORDS && LANE_WORDS.is_multiple_of(LINE));
+    assert!(LANE_BYTES.is_power_of_two());
+};
 
 /// Where the rings and the readiness words of one loop are, for given sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! ```text
 //!  word 0            one 64-byte line each              192        256
 //!  ┌────────────┬────────────┬─────────┬─────┬─────────┬──────────┬────────────┬──────────────┬───────────┐
-//!  │ EVENT_HEAD │ EVENT_TAIL │ COMMAND │  …  │  TURNS  │ metrics  │ event ring │ command ring │ readiness │
+//!  │ EVENT_HEAD │ EVENT_TAIL │ COMMAND │  …  │  MAIL   │ metrics  │ event ring │ command ring │ readiness │
 //!  │     JS     │    Rust    │ …       │     │         │ 32 × u64 │ 4 words    │ 4 words      │ 1 word    │
 //!  │   writes   │   writes   │         │     │         │          │ a record   │ a record     │ a slot    │
 //!  └────────────┴────────────┴─────────┴─────┴─────────┴──────────┴────────────┴──────────────┴───────────┘
