@@ -1,0 +1,121 @@
+import type { Bench, Contest, Figure, Sample, Scale, Target } from './bench.ts'
+import { isMet, type Summary, summary } from './stats.ts'
+
+/** A line of the table. */
+export interface Row {
+  bench: string
+  contest: string
+  figure: string
+  unit: Figure['unit']
+  side: string
+  peer: string
+  /** null where no round brought the figure for both. */
+  result: { side: Summary; peer: Summary; ratio: Summary } | null
+  target: Target | null
+  /** null: nothing to judge, or too short to judge by. */
+  met: boolean | null
+}
+
+export interface Outcome {
+  rows: Row[]
+  /** Every measurement: contest, side, then a sample for each round. */
+  samples: { bench: string; contest: string; side: string; rounds: (Sample | null)[] }[]
+  /** What failed, and why; never a matter of speed. */
+  failures: string[]
+}
+
+export async function runBench(
+  bench: Bench,
+  rounds: number,
+  scale: Scale,
+  outcome: Outcome,
+): Promise<void> {
+  const unavailable = bench.unavailable?.() ?? null
+  if (unavailable !== null) {
+    process.stderr.write(`${bench.name}: left out: ${unavailable}\n`)
+    return
+  }
+  for (const contest of bench.contests) {
+    const samples = await measure(bench, contest, rounds, scale, outcome.failures)
+    for (const [side, taken] of samples) {
+      outcome.samples.push({ bench: bench.name, contest: contest.name, side, rounds: taken })
+    }
+    for (const figure of contest.figures) {
+      outcome.rows.push(row(bench, contest, figure, samples, scale))
+    }
+  }
+}
+
+/** Round by round, every side once; the order turns about, so that none always comes first. */
+async function measure(
+  bench: Bench,
+  contest: Contest,
+  rounds: number,
+  scale: Scale,
+  failures: string[],
+): Promise<Map<string, (Sample | null)[]>> {
+  const samples = new Map<string, (Sample | null)[]>(contest.sides.map(({ name }) => [name, []]))
+  for (let round = 0; round < rounds; round += 1) {
+    const sides = round % 2 === 0 ? contest.sides : [...contest.sides].reverse()
+    for (const side of sides) {
+      const label = `${[bench.name, contest.name].join(' ').trim()}: ${side.name}, round ${round + 1}`
+      try {
+        const sample = await side.measure(scale)
+        samples.get(side.name)!.push(sample)
+        process.stderr.write(`${label}: ${brief(sample)}\n`)
+      } catch (error) {
+        samples.get(side.name)!.push(null)
+        const failure = `${label}: ${error instanceof Error ? error.message : String(error)}`
+        failures.push(failure)
+        process.stderr.write(`${failure}\n`)
+      }
+    }
+  }
+  return samples
+}
+
+function brief(sample: Sample): string {
+  return Object.entries(sample)
+    .map(([metric, value]) => `${metric} ${Number(value.toPrecision(4))}`)
+    .join(', ')
+}
+
+function row(
+  bench: Bench,
+  contest: Contest,
+  figure: Figure,
+  samples: Map<string, (Sample | null)[]>,
+  scale: Scale,
+): Row {
+  const values = (side: string): number[] =>
+    samples.get(side)!.map((sample) => sample?.[figure.metric] ?? NaN)
+  const side = values(figure.side)
+  const peer = values(figure.peer)
+  // A round counts if both were measured in it.
+  const both = side.flatMap((_, round) =>
+    Number.isFinite(side[round]) && Number.isFinite(peer[round]) ? [round] : [],
+  )
+  const target = figure.target ?? null
+  const result =
+    both.length === 0
+      ? null
+      : {
+          side: summary(both.map((round) => side[round]!)),
+          peer: summary(both.map((round) => peer[round]!)),
+          ratio: summary(both.map((round) => side[round]! / peer[round]!)),
+        }
+  return {
+    bench: bench.name,
+    contest: contest.name,
+    figure: figure.title,
+    unit: figure.unit,
+    side: figure.side,
+    peer: figure.peer,
+    result,
+    target,
+    met:
+      target === null || result === null || scale.short
+        ? null
+        : isMet(target, result.side, result.ratio),
+  }
+}
