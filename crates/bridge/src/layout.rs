@@ -64,8 +64,8 @@ table! {
         WANT_ROOM: usize = 128;
         /// What went wrong, one of `FAULT_…`; Rust writes.
         FAULT: usize = 144;
-        /// Turns of the loop completed; a count that wraps. Rust writes.
-        TURNS: usize = 160;
+        /// 1: some Sender has sent messages that are not yet counted into an iteration.
+        MAIL: usize = 160;
         /// Where the counters begin.
         METRICS: usize = 192;
         /// Words before the event ring.
@@ -94,18 +94,6 @@ table! {
         METRIC_EVENT_RING_HIGH_WATER: usize = METRICS + 16;
         /// Nanoseconds spent in the poll.
         METRIC_POLL_TIME_NS: usize = METRICS + 18;
-        /// Nanoseconds spent in dispatch.
-        METRIC_DISPATCH_TIME_NS: usize = METRICS + 20;
-    }
-    "Values of FAULT" {
-        /// All is well.
-        FAULT_NONE: u32 = 0;
-        /// The head of the event ring is impossible.
-        FAULT_EVENT_RING: u32 = 1;
-        /// The tail of the command ring is impossible.
-        FAULT_COMMAND_RING: u32 = 2;
-        /// A command makes no sense.
-        FAULT_COMMAND: u32 = 3;
     }
     "Records: generation << GENERATION_SHIFT | kind, slot, argument (two words, low word first)" {
         /// Words of a record.
@@ -155,12 +143,12 @@ table! {
         MAX_RECORDS: u32 = 1 << 24;
         /// The most registrations.
         MAX_REGISTRATIONS: u32 = 1 << 24;
+        /// The most timers.
+        MAX_TIMERS: u32 = 1 << 24;
     }
     "Lanes, LANE_WORDS apart in memory of their own: messages of Senders in other isolates" {
         /// How many lanes there are.
         LANES: usize = 64;
-        /// `LANE_FREE`, `LANE_ATTACHED` or `LANE_ABANDONED`; Rust writes.
-        LANE_STATE: usize = 0;
         /// Messages sent; a count that wraps. The producer writes.
         LANE_SENT: usize = 16;
         /// Messages received; a count that wraps. The consumer writes.
@@ -179,12 +167,6 @@ table! {
         LANE_WORDS: usize = LANE_CONTROL_WORDS + LANE_BYTES / 4;
         /// Words of all lanes.
         LANES_WORDS: usize = LANES * LANE_WORDS;
-        /// The lane belongs to nobody.
-        LANE_FREE: u32 = 0;
-        /// A Sender writes to the lane.
-        LANE_ATTACHED: u32 = 1;
-        /// The Sender is gone; what it has sent is still to be delivered.
-        LANE_ABANDONED: u32 = 2;
     }
 }
 

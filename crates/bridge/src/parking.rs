@@ -5,14 +5,14 @@
 //!   ────────                               ────────
 //!   drain the ring                         push, publish          (store tail)
 //!   park():   parked = 1                   ring():  fence SeqCst
-//!             fence SeqCst                          swap(parked, 0)
-//!   look at the ring again                            was 1: ring the doorbell
-//!     something came: unpark(), go on                 was 0: nobody sleeps
+//!             fence SeqCst                          exchange parked, 1 for 0
+//!   look at the ring again                            it was 1: ring the doorbell
+//!     something came: unpark(), go on                 it was 0: nobody sleeps
 //!     nothing: sleep until the doorbell
 //! ```
 //!
 //! Of two SeqCst fences one comes first. If the consumer's does, the producer sees `parked`; if the producer's does,
-//! the consumer sees the record. So no wake-up is lost; and as only one swap finds the 1, there is at most one
+//! the consumer sees the record. So no wake-up is lost; and as only one exchange finds the 1, there is at most one
 //! doorbell per sleep, however many producers there are.
 //!
 //! The same word in the other direction tells a consumer that its producer waits for room: the producer parks, looks
@@ -59,8 +59,12 @@ impl Parking {
     pub fn ring(&self) -> bool {
         fence(Ordering::SeqCst);
         let word = self.word.get(0);
-        // The load keeps the line shared while the other side is awake. Any value but 0 counts, lest garbage there
-        // lose a wake-up; a doorbell too many is harmless.
-        word.load(Ordering::Relaxed) != 0 && word.swap(0, Ordering::AcqRel) != 0
+        // The load keeps the line shared while nobody sleeps. Any value but 0 counts, lest garbage there lose a
+        // wake-up; a doorbell too many is harmless.
+        let parked = word.load(Ordering::Relaxed);
+        parked != 0
+            && word
+                .compare_exchange(parked, 0, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
     }
 }

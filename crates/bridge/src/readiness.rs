@@ -52,7 +52,8 @@ impl Readiness {
         let Some(word) = self.word(slot) else {
             return false;
         };
-        word.store(pack(generation, 0), Ordering::Release);
+        // A swap, as every other access that writes, so that all of them stand in one order.
+        word.swap(pack(generation, 0), Ordering::AcqRel);
         true
     }
 
