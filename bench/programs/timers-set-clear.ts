@@ -1,4 +1,4 @@
-/** Sets many timeouts, then clears them: `miolo|node TIMEOUTS`. The process is fresh. */
+/** Sets many timeouts that carry a number, then clears them: `miolo|node TIMEOUTS`. */
 const [side, count] = [process.argv[2], Number(process.argv[3])]
 
 /** All the same, as a server's idle timeouts are, and as suits setTimeout best. */
@@ -30,7 +30,7 @@ async function node(timeouts: number): Promise<Spans> {
   const fired = (): never => {
     throw new Error('a timeout fired that was to be cleared')
   }
-  return measure(timeouts, () => setTimeout(fired, DELAY_MS), clearTimeout)
+  return measure(timeouts, (index) => setTimeout(fired, DELAY_MS, index), clearTimeout)
 }
 
 async function miolo(timeouts: number): Promise<Spans> {
