@@ -1,0 +1,3 @@
+//! Sockets, non-blocking.
+
+pub mod tcp;
