@@ -62,7 +62,7 @@ table! {
         LOCAL_SENT: usize = 112;
         /// 1: the event ring was full, and the loop wants to be woken when there is room.
         WANT_ROOM: usize = 128;
-        /// What went wrong, one of `FAULT_…`; Rust writes.
+        /// 1: the loop has failed, and the binding can tell why; Rust writes.
         FAULT: usize = 144;
         /// 1: some Sender has sent messages that are not yet counted into an iteration.
         MAIL: usize = 160;
@@ -185,7 +185,7 @@ const _: () = {
         LOCAL_SENT,
         WANT_ROOM,
         FAULT,
-        TURNS,
+        MAIL,
         METRICS,
     ];
     let mut i = 1;
@@ -193,7 +193,7 @@ const _: () = {
         assert!(lines[i].is_multiple_of(LINE) && lines[i] >= lines[i - 1] + LINE);
         i += 1;
     }
-    assert!(METRIC_DISPATCH_TIME_NS + 2 <= CONTROL_WORDS && CONTROL_WORDS.is_multiple_of(LINE));
+    assert!(METRIC_POLL_TIME_NS + 2 <= CONTROL_WORDS && CONTROL_WORDS.is_multiple_of(LINE));
     assert!(LANE_SPILLED + LINE <= LANE_CONTROL_WORDS && LANE_WORDS.is_multiple_of(LINE));
     assert!(LANE_BYTES.is_power_of_two());
 };
