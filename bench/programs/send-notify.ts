@@ -22,7 +22,7 @@ async function miolo(count: number): Promise<void> {
 
 /** A native thread that calls a threadsafe function once for each event. */
 async function tsfn(count: number): Promise<void> {
-  const { callPerEvent } = await import('./testing.ts')
+  const { callPerEvent } = await import('../../ts/bridge/native/binding.js')
   await new Promise<void>((resolve) => {
     let received = 0
     callPerEvent(count, (event: number) => {
