@@ -37,7 +37,7 @@ impl Poller {
     ///
     /// What the system says, but for `Interrupted`.
     pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        if self.has_news() {
+        if !self.is_empty() {
             return Ok(());
         }
         #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -47,6 +47,11 @@ impl Poller {
             return self.wait_precisely(timeout);
         }
         self.poll(timeout)
+    }
+
+    /// Whether there is nothing that a `dispatch` would take: neither an event nor a signal.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty() && !self.interrupted
     }
 
     /// mio rounds the timeout up to whole milliseconds. So this sleeps whole ones, then the rest with
@@ -60,7 +65,7 @@ impl Poller {
                 timeout - Duration::from_nanos(u64::from(timeout.subsec_nanos() % 1_000_000));
             self.poll(Some(whole))?;
             rest = timeout.saturating_sub(start.elapsed());
-            if self.has_news() || rest.is_zero() {
+            if !self.is_empty() || rest.is_zero() {
                 return Ok(());
             }
         }
@@ -83,10 +88,6 @@ impl Poller {
             }
             done => done,
         }
-    }
-
-    fn has_news(&self) -> bool {
-        self.interrupted || !self.events.is_empty()
     }
 
     #[cfg(unix)]

@@ -176,6 +176,7 @@ impl<T> Wheel<T> {
 
     /// Moves the present to `now`, and makes every timer due whose deadline is not after it.
     pub(super) fn advance(&mut self, now: u64) {
+        let now = now.max(self.present);
         while let Some((level, bucket)) = self.first() {
             let tick = self.start(level, bucket);
             if tick > now {
@@ -196,7 +197,7 @@ impl<T> Wheel<T> {
                 self.each(list, |wheel, slot, deadline| wheel.put(slot, deadline));
             }
         }
-        self.present = self.present.max(now);
+        self.present = now;
     }
 
     /// Delivers the first of the timers that are due.
@@ -528,3 +529,6 @@ fn set_previous<T>(slots: &mut [Slot<T>], slot: u32, to: u32) {
         *previous = to;
     }
 }
+
+#[cfg(test)]
+mod tests;
