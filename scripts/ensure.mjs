@@ -1,16 +1,18 @@
 // Makes a clone ready to run, and does nothing where nothing is to be done:
 // checks the tools, installs the dependencies, builds the native module and dist/.
 //
-//   node scripts/ensure.mjs                  everything
-//   node scripts/ensure.mjs --dependencies   the dependencies only
+//   node scripts/ensure.mjs                     everything
+//   node scripts/ensure.mjs --dependencies      the dependencies only
+//   node scripts/ensure.mjs --run FILE ARG...   everything, then the TypeScript program FILE
 //
 // It has no dependencies, and no syntax or import newer than Node 14.18: an old Node shall read far
 // enough to say that it is too old.
 
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
+import { isatty } from 'node:tty'
 import { fileURLToPath } from 'node:url'
 
 const NODE = [20, 19]
@@ -197,8 +199,34 @@ function ensure({ dependenciesOnly }) {
   if (!distIsFresh(dist)) buildDist(dist)
 }
 
+/** Runs a TypeScript program as if it had been started itself: its terminal, its signals, its exit code. */
+function runProgram(file, args) {
+  const child = spawn(process.execPath, ['--import', '@oxc-node/core/register', file, ...args], {
+    cwd: root,
+    stdio: 'inherit',
+  })
+  // A terminal sends Ctrl-C to the program as well, so passing it on would make it two.
+  const onTerminal = [0, 1, 2].some((descriptor) => isatty(descriptor))
+  const passOn = (signal) => {
+    if (signal !== 'SIGINT' || !onTerminal) child.kill(signal)
+  }
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP']
+  for (const signal of signals) process.on(signal, passOn)
+  child.on('error', (error) => {
+    process.stderr.write(`cannot run ${process.execPath}: ${error.message}\n`)
+    process.exitCode = 1
+  })
+  child.on('exit', (code, signal) => {
+    for (const each of signals) process.removeListener(each, passOn)
+    if (signal) process.kill(process.pid, signal)
+    else process.exitCode = code
+  })
+}
+
+const [mode, file, ...args] = process.argv.slice(2)
 try {
-  ensure({ dependenciesOnly: process.argv.includes('--dependencies') })
+  ensure({ dependenciesOnly: mode === '--dependencies' })
+  if (mode === '--run') runProgram(file, args)
 } catch (error) {
   if (!(error instanceof Failure)) throw error
   process.stderr.write(`\n${error.message}\n\n`)
