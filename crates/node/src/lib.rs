@@ -1,1 +1,30 @@
-//! placeholder
+//! The Node.js binding of miolo: the only crate that knows Node-API, and a thin one.
+//!
+//! ```text
+//!   ts/bridge ── free functions (this crate) ── miolo (the loop), miolo-bridge (the shared memory)
+//! ```
+//!
+//! - [`crank`]: one loop, its [`forwarder`] and the shared memory; what a turn is.
+//! - [`driver`]: who turns it: a native thread, or Node's own loop.
+//! - [`event_loop`], [`sender`], [`tcp`]: the functions that TypeScript calls.
+//! - [`doorbell`]: how a sleeping JS thread is woken.
+//! - [`handle`], [`memory`], [`errno`]: how natives, memory and errors cross.
+//!
+//! The functions are not the package's public API: `ts/` checks every argument before it calls
+//! them. They still check what would be unsafe to take on trust.
+
+#![deny(clippy::all)]
+
+mod crank;
+mod doorbell;
+mod driver;
+mod errno;
+mod event_loop;
+mod forwarder;
+mod handle;
+mod lanes;
+mod memory;
+mod sender;
+mod tcp;
+#[cfg(feature = "testing")]
+mod testing;

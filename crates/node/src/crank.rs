@@ -1,0 +1,387 @@
+//! One loop, the shared memory beside it, and what it means to turn it once.
+//!
+//! Two locks: the *baton* (the poller) belongs to whoever turns the loop, the *state* (everything
+//! else) is free while the poll sleeps. So a thread that is awake can do the loop's work without
+//! waking it: [`Crank::flush`].
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use miolo::{EventLoop, EventLoopConfig, Poller, Registrar, Wakeup};
+use miolo_bridge::{Layout, Parking, Words, layout};
+
+use crate::doorbell::Doorbell;
+use crate::forwarder::Forwarder;
+
+/// What TypeScript configures, checked there.
+pub struct Settings {
+    pub layout: Layout,
+    pub notify_capacity: u32,
+    pub messages_per_tick: u32,
+    pub timer_tick: Duration,
+    pub timer_capacity: u32,
+    pub spin: Duration,
+}
+
+/// A loop that can be turned by one thread and fed by others.
+pub struct Crank {
+    /// `None` once the loop is closed.
+    state: Mutex<Option<State>>,
+    /// `None` once the loop is closed.
+    baton: Mutex<Option<Poller>>,
+    memory: Words,
+    js_parking: Parking,
+    loop_parking: Parking,
+    /// Wakes the JS thread out of Node's own loop.
+    pub doorbell: Doorbell,
+    /// The JS thread sleeps in the loop's poll, or watches it, rather than waiting for the doorbell.
+    js_polls: AtomicBool,
+    pub wakeup: Wakeup,
+    pub registrar: Registrar,
+    epoch: Instant,
+    spin: Duration,
+    #[cfg(feature = "testing")]
+    pub panics: AtomicBool,
+}
+
+struct State {
+    event_loop: EventLoop<Forwarder>,
+    forwarder: Forwarder,
+    sleep: Sleep,
+    fault: Option<String>,
+}
+
+/// What the thread that holds the baton is doing.
+#[derive(Clone, Copy, PartialEq)]
+enum Sleep {
+    Awake,
+    /// It polls until an event or this deadline.
+    Until(Option<Instant>),
+}
+
+impl Crank {
+    /// A loop over `memory`, which must outlive every use of the result but
+    /// [`ring_js`](Self::ring_js).
+    pub fn new(settings: Settings, memory: Words) -> io::Result<Self> {
+        let mut config = EventLoopConfig::new();
+        config
+            // One message of the loop is a batch of JavaScript's: a lane has one a count.
+            .notify_capacity(2 * layout::LANES + 2)
+            .messages_per_tick(usize::MAX)
+            .timer_tick_ms(settings.timer_tick.as_millis() as u64)
+            .timer_capacity(settings.timer_capacity as usize);
+        let mut event_loop = EventLoop::configured(config)?;
+        let epoch = Instant::now();
+        let registrar = event_loop.registrar();
+        let wakeup = event_loop.wakeup();
+        let poller = event_loop
+            .take_poller()
+            .ok_or_else(|| io::Error::other("a new loop has its poller"))?;
+        let forwarder = Forwarder::new(
+            &memory,
+            &settings.layout,
+            registrar.clone(),
+            epoch,
+            settings.messages_per_tick as usize,
+            settings.notify_capacity,
+        );
+        Ok(Self {
+            state: Mutex::new(Some(State {
+                event_loop,
+                forwarder,
+                sleep: Sleep::Awake,
+                fault: None,
+            })),
+            baton: Mutex::new(Some(poller)),
+            js_parking: Parking::new(memory.window(layout::JS_PARKED, 1)),
+            loop_parking: Parking::new(memory.window(layout::LOOP_PARKED, 1)),
+            memory,
+            doorbell: Doorbell::new(),
+            js_polls: AtomicBool::new(false),
+            wakeup,
+            registrar,
+            epoch,
+            spin: settings.spin,
+            #[cfg(feature = "testing")]
+            panics: AtomicBool::new(false),
+        })
+    }
+
+    /// Closes the loop: everything is deregistered, and `memory` is not looked at again. Whoever
+    /// turned it has been stopped.
+    pub fn end(&self) {
+        let poller = self.baton().take();
+        let state = self.lock().take();
+        drop((state, poller));
+    }
+
+    /// The right to turn the loop. Waits for whoever has it.
+    pub fn baton(&self) -> MutexGuard<'_, Option<Poller>> {
+        self.baton.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The descriptor that becomes readable when there is something to do.
+    #[cfg(unix)]
+    pub fn descriptor(&self) -> Option<std::os::fd::RawFd> {
+        use std::os::fd::AsRawFd;
+        self.baton().as_ref().map(AsRawFd::as_raw_fd)
+    }
+
+    /// One turn: take in commands and messages, sleep until an event, a deadline or `timeout`, and
+    /// forward what happened. JavaScript is rung for if it is parked.
+    pub fn turn(&self, baton: &mut Option<Poller>, timeout: Option<Duration>) -> io::Result<()> {
+        #[cfg(feature = "testing")]
+        assert!(!self.panics.load(Ordering::Relaxed), "a panic on purpose");
+        let Some(poller) = baton else {
+            return Ok(());
+        };
+        let mut sleep = self.settle(timeout);
+        let asleep = Instant::now();
+        if sleep != Some(Duration::ZERO) && !self.spin.is_zero() {
+            sleep = self.spin_for_events(poller, asleep, sleep)?;
+        }
+        poller.wait(sleep)?;
+        let slept = asleep.elapsed();
+        let mut state = self.lock();
+        let Some(state) = &mut *state else {
+            return Ok(());
+        };
+        if state.sleep != Sleep::Awake {
+            state.sleep = Sleep::Awake;
+            self.loop_parking.unpark();
+        }
+        let room = state.forwarder.room();
+        let done = state
+            .event_loop
+            .dispatch(Some(poller), &mut state.forwarder, room);
+        state.forwarder.add(layout::METRIC_ITERATIONS, 1);
+        state.count(&done);
+        state
+            .forwarder
+            .add(layout::METRIC_POLL_TIME_NS, slept.as_nanos() as u64);
+        if let Some(fault) = state.forwarder.fault() {
+            self.fail(state, fault);
+        }
+        if done.readies + done.messages + done.timeouts > 0 || done.interrupted {
+            self.announce(state);
+        }
+        Ok(())
+    }
+
+    /// What every turn does before it sleeps: returns how long it may.
+    fn settle(&self, timeout: Option<Duration>) -> Option<Duration> {
+        let mut state = self.lock();
+        let Some(state) = &mut *state else {
+            return Some(Duration::ZERO);
+        };
+        loop {
+            state.forwarder.take_in(&mut state.event_loop);
+            if let Some(fault) = state.forwarder.fault() {
+                self.fail(state, fault);
+            }
+            let sleep = state.event_loop.prepare(timeout, state.forwarder.room());
+            if sleep == Some(Duration::ZERO) {
+                return sleep;
+            }
+            if state.forwarder.is_starved() {
+                self.memory.get(layout::WANT_ROOM).store(1, Ordering::SeqCst);
+            }
+            self.loop_parking.park();
+            if !state.forwarder.has_news() {
+                // Without room for timeouts it does not sleep towards a deadline.
+                let timers = state.forwarder.room().timeouts > 0;
+                let until = timers.then(|| state.event_loop.next_deadline());
+                state.sleep = Sleep::Until(until.flatten());
+                return sleep;
+            }
+            self.loop_parking.unpark();
+        }
+    }
+
+    /// Looks again for a while before it sleeps, which costs a wake-up.
+    fn spin_for_events(
+        &self,
+        poller: &mut Poller,
+        started: Instant,
+        sleep: Option<Duration>,
+    ) -> io::Result<Option<Duration>> {
+        let spin = sleep.map_or(self.spin, |sleep| sleep.min(self.spin));
+        loop {
+            poller.wait(Some(Duration::ZERO))?;
+            let spent = started.elapsed();
+            if !poller.is_empty() || self.has_news() {
+                return Ok(Some(Duration::ZERO));
+            }
+            if spent >= spin {
+                return Ok(sleep.map(|sleep| sleep.saturating_sub(spent)));
+            }
+        }
+    }
+
+    fn has_news(&self) -> bool {
+        let state = self.lock();
+        state.as_ref().is_some_and(|state| state.forwarder.has_news())
+    }
+
+    /// Does the loop's work but for the poll, on the thread that has just given it some: takes in
+    /// the commands and delivers what needs no poll. A sleeping loop goes on sleeping, unless its
+    /// next deadline is nearer now.
+    pub fn flush(&self) {
+        let mut state = self.lock();
+        let Some(state) = &mut *state else {
+            return;
+        };
+        loop {
+            state.forwarder.take_in(&mut state.event_loop);
+            let due = state
+                .event_loop
+                .next_deadline()
+                .is_some_and(|deadline| deadline <= Instant::now());
+            let room = state.forwarder.room();
+            if state.forwarder.has_posted() || (due && room.timeouts > 0) {
+                let done = state
+                    .event_loop
+                    .dispatch(None, &mut state.forwarder, room);
+                state.forwarder.add(layout::METRIC_ITERATIONS, 1);
+                state.count(&done);
+            }
+            if !state.forwarder.has_backlog() {
+                break;
+            }
+        }
+        if let Some(fault) = state.forwarder.fault() {
+            self.fail(state, fault);
+        }
+        if let Sleep::Until(until) = state.sleep
+            && let Some(next) = state.event_loop.next_deadline()
+            && until.is_none_or(|until| next < until)
+        {
+            state.sleep = Sleep::Until(Some(next));
+            self.wake_loop(state);
+        }
+    }
+
+    /// The earliest deadline, for those who sleep elsewhere than in the poll.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.lock().as_ref()?.event_loop.next_deadline()
+    }
+
+    /// Wakes whoever turns the loop.
+    pub fn wake(&self) {
+        if let Some(state) = &mut *self.lock() {
+            self.wake_loop(state);
+        }
+    }
+
+    fn wake_loop(&self, state: &mut State) {
+        state.forwarder.add(layout::METRIC_DOORBELLS_TO_LOOP, 1);
+        self.wakeup.wake();
+    }
+
+    /// Something is in the event ring: rings for JavaScript if it has said that it sleeps.
+    fn announce(&self, state: &mut State) {
+        if self.js_parking.ring() && !self.js_polls.load(Ordering::Relaxed) {
+            state.forwarder.add(layout::METRIC_DOORBELLS_TO_JS, 1);
+            self.doorbell.ring();
+        }
+    }
+
+    /// Wakes the JS thread, wherever it sleeps. For Senders, which have seen that it is parked.
+    pub fn ring_js(&self) {
+        if self.js_polls.load(Ordering::Relaxed) {
+            self.wakeup.wake();
+        } else {
+            self.doorbell.ring();
+        }
+    }
+
+    /// Tells where the JS thread sleeps: in the loop's poll, or in Node's own.
+    pub fn set_js_polls(&self, polls: bool) {
+        self.js_polls.store(polls, Ordering::Relaxed);
+    }
+
+    /// Marks the JS thread as asleep before it polls; false if a Sender was faster.
+    pub fn park_js(&self) -> bool {
+        self.js_parking.park();
+        if self.memory.get(layout::MAIL).load(Ordering::SeqCst) == 1 {
+            self.js_parking.unpark();
+            return false;
+        }
+        true
+    }
+
+    /// The JS thread is awake.
+    pub fn unpark_js(&self) {
+        self.js_parking.unpark();
+    }
+
+    /// Whether records wait in the event ring, or the loop has failed.
+    pub fn has_events(&self) -> bool {
+        let word = |index| self.memory.get(index).load(Ordering::Acquire);
+        word(layout::EVENT_TAIL) != word(layout::EVENT_HEAD) || word(layout::FAULT) != 0
+    }
+
+    /// Spins, for at most the configured time, until records wait in the event ring.
+    pub fn spin_for_records(&self) {
+        let started = Instant::now();
+        while !self.has_events()
+            && self.memory.get(layout::MAIL).load(Ordering::Relaxed) == 0
+            && started.elapsed() < self.spin
+        {
+            std::hint::spin_loop();
+        }
+    }
+
+    /// How long [`turn`](Self::turn) looks again before it sleeps.
+    pub fn spin(&self) -> Duration {
+        self.spin
+    }
+
+    /// The loop has failed for good: JavaScript learns why.
+    pub fn fault(&self, why: String) {
+        if let Some(state) = &mut *self.lock() {
+            self.fail(state, why);
+        }
+    }
+
+    fn fail(&self, state: &mut State, why: String) {
+        state.fault.get_or_insert(why);
+        self.memory.get(layout::FAULT).store(1, Ordering::SeqCst);
+        self.announce(state);
+    }
+
+    /// Why the loop has failed, if it has.
+    pub fn why(&self) -> Option<String> {
+        self.lock().as_ref()?.fault.clone()
+    }
+
+    /// Milliseconds since the loop's epoch.
+    pub fn now(&self) -> f64 {
+        self.epoch.elapsed().as_secs_f64() * 1e3
+    }
+
+    /// Lets `change` at the forwarder.
+    pub fn with_forwarder(&self, change: impl FnOnce(&mut Forwarder)) {
+        if let Some(state) = &mut *self.lock() {
+            change(&mut state.forwarder);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<State>> {
+        // A panic is caught at the root of the loop thread and ends the loop; until it is closed
+        // the state is still good enough to be taken apart.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn count(&mut self, done: &miolo::Dispatched) {
+        self.forwarder.add(layout::METRIC_READY, done.readies as u64);
+        self.forwarder.add(layout::METRIC_TIMEOUT, done.timeouts as u64);
+        if done.interrupted {
+            self.forwarder.add(layout::METRIC_INTERRUPTED, 1);
+        }
+    }
+}

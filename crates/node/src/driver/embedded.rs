@@ -1,0 +1,316 @@
+//! The driver `embedded`: libuv watches the loop's descriptor and its next deadline, and the JS
+//! thread turns the loop when there is something to do. No thread, no hand-over.
+
+use std::cell::Cell;
+use std::ffi::{c_int, c_void};
+use std::os::fd::RawFd;
+use std::ptr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use napi::{Error, Result, Status, sys};
+
+use super::uv::{self, Uv};
+use crate::crank::Crank;
+
+/// A loop inside Node's. Everything here happens on its JS thread.
+pub struct Embedded(Rc<Watch>);
+
+struct Watch {
+    uv: &'static Uv,
+    env: sys::napi_env,
+    uv_loop: *mut c_void,
+    /// Both handles live in memory of libuv's size, from `open` until libuv has closed them.
+    poll: *mut uv::Handle,
+    timer: *mut uv::Handle,
+    crank: Arc<Crank>,
+    pump: sys::napi_ref,
+    context: sys::napi_async_context,
+    cleanup: Cell<sys::napi_async_cleanup_hook_handle>,
+    /// The deadline that the timer is set to.
+    armed: Cell<Option<Instant>>,
+    running: Cell<bool>,
+    closed: Cell<bool>,
+    open_handles: Cell<u8>,
+}
+
+impl Embedded {
+    /// Prepares to watch `descriptor`; `None` where this process has no libuv to offer.
+    ///
+    /// # Safety
+    /// `env` and `pump`, a function, belong to the call that is under way.
+    pub unsafe fn open(
+        env: sys::napi_env,
+        pump: sys::napi_value,
+        crank: &Arc<Crank>,
+        descriptor: RawFd,
+    ) -> Result<Option<Self>> {
+        let Some(uv) = Uv::get() else {
+            return Ok(None);
+        };
+        let mut uv_loop = ptr::null_mut();
+        // SAFETY: `env` is valid, as the caller promises.
+        if unsafe { sys::napi_get_uv_event_loop(env, &mut uv_loop) } != sys::Status::napi_ok {
+            return Ok(None);
+        }
+        let uv_loop: *mut c_void = uv_loop.cast();
+        let (poll, timer) = (allocate(uv, uv::POLL), allocate(uv, uv::TIMER));
+        // SAFETY: the loop is that of `env`, the handles have the size that libuv asks for.
+        unsafe {
+            if (uv.uv_poll_init)(uv_loop, poll, descriptor) != 0 {
+                release(uv, poll, uv::POLL);
+                release(uv, timer, uv::TIMER);
+                return Ok(None);
+            }
+            (uv.uv_timer_init)(uv_loop, timer);
+            (uv.uv_unref)(timer);
+            (uv.uv_unref)(poll);
+        }
+        let (mut reference, mut context, mut name) =
+            (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        // SAFETY: `env` and `pump` are valid, as the caller promises; the name has 5 bytes.
+        let status = unsafe {
+            sys::napi_create_reference(env, pump, 1, &mut reference);
+            sys::napi_create_string_utf8(env, c"miolo".as_ptr(), 5, &mut name);
+            sys::napi_async_init(env, ptr::null_mut(), name, &mut context)
+        };
+        let watch = Rc::new(Watch {
+            uv,
+            env,
+            uv_loop,
+            poll,
+            timer,
+            crank: crank.clone(),
+            pump: reference,
+            context,
+            cleanup: Cell::new(ptr::null_mut()),
+            armed: Cell::new(None),
+            running: Cell::new(false),
+            closed: Cell::new(false),
+            open_handles: Cell::new(2),
+        });
+        for handle in [poll, timer] {
+            let data = Rc::into_raw(watch.clone()).cast_mut().cast();
+            // SAFETY: the handle is initialised; `on_closed` takes the reference back.
+            unsafe { (uv.uv_handle_set_data)(handle, data) };
+        }
+        let mut cleanup = ptr::null_mut();
+        // SAFETY: the hook is removed when both handles are closed, before the watch goes.
+        unsafe {
+            sys::napi_add_async_cleanup_hook(
+                env,
+                Some(on_cleanup),
+                Rc::as_ptr(&watch).cast_mut().cast(),
+                &mut cleanup,
+            );
+        }
+        watch.cleanup.set(cleanup);
+        let embedded = Self(watch);
+        if status != sys::Status::napi_ok {
+            return Err(Error::new(Status::from(status), "cannot open an async context"));
+        }
+        Ok(Some(embedded))
+    }
+
+    /// Has libuv watch the loop.
+    pub fn run(&self) {
+        let watch = &*self.0;
+        watch.running.set(true);
+        // SAFETY: the handles are open: `close` consumes the driver.
+        unsafe { (watch.uv.uv_poll_start)(watch.poll, uv::READABLE, on_readable) };
+        watch.arm();
+    }
+
+    /// Has libuv look away.
+    pub fn rest(&self) {
+        self.0.rest();
+    }
+
+    /// Sets the timer to the loop's next deadline.
+    pub fn arm(&self) {
+        self.0.arm();
+    }
+
+    /// Whether a running loop keeps the process alive.
+    pub fn keep_alive(&self, keep: bool) {
+        let (uv, poll) = (self.0.uv, self.0.poll);
+        // SAFETY: the handle is open: `close` consumes the driver.
+        unsafe {
+            if keep {
+                (uv.uv_ref)(poll);
+            } else {
+                (uv.uv_unref)(poll);
+            }
+        }
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl Watch {
+    fn rest(&self) {
+        self.running.set(false);
+        self.armed.set(None);
+        if !self.closed.get() {
+            // SAFETY: the handles are open.
+            unsafe {
+                (self.uv.uv_poll_stop)(self.poll);
+                (self.uv.uv_timer_stop)(self.timer);
+            }
+        }
+    }
+
+    fn arm(&self) {
+        if !self.running.get() || self.closed.get() {
+            return;
+        }
+        let next = self.crank.next_deadline();
+        if next == self.armed.replace(next) {
+            return;
+        }
+        // SAFETY: the handles are open, the loop is that of this thread.
+        unsafe {
+            match next {
+                None => {
+                    (self.uv.uv_timer_stop)(self.timer);
+                }
+                Some(deadline) => {
+                    (self.uv.uv_update_time)(self.uv_loop);
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    let milliseconds = left.as_nanos().div_ceil(1_000_000) as u64;
+                    (self.uv.uv_timer_start)(self.timer, on_timer, milliseconds, 0);
+                }
+            }
+        }
+    }
+
+    /// Turns the loop without waiting and lets JavaScript have what came of it.
+    fn turn(&self) {
+        if !self.running.get() {
+            return;
+        }
+        self.crank.unpark_js();
+        let turned = self
+            .crank
+            .turn(&mut self.crank.baton(), Some(Duration::ZERO));
+        if let Err(error) = turned {
+            self.crank.fault(format!("the poll failed: {error}"));
+        }
+        if self.crank.has_events() || !self.crank.park_js() {
+            self.call_pump();
+        }
+        self.arm();
+    }
+
+    fn call_pump(&self) {
+        let (mut scope, mut pump, mut receiver) =
+            (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        // SAFETY: this is the JS thread of a live environment (the watch is closed when it ends);
+        // make_callback runs the microtasks, and a scope is open for its values.
+        unsafe {
+            sys::napi_open_handle_scope(self.env, &mut scope);
+            sys::napi_get_reference_value(self.env, self.pump, &mut pump);
+            sys::napi_get_global(self.env, &mut receiver);
+            let status = sys::napi_make_callback(
+                self.env,
+                self.context,
+                receiver,
+                pump,
+                0,
+                ptr::null(),
+                ptr::null_mut(),
+            );
+            if status == sys::Status::napi_pending_exception {
+                let mut exception = ptr::null_mut();
+                sys::napi_get_and_clear_last_exception(self.env, &mut exception);
+                sys::napi_fatal_exception(self.env, exception);
+            }
+            sys::napi_close_handle_scope(self.env, scope);
+        }
+    }
+
+    fn close(&self) {
+        if self.closed.get() {
+            return;
+        }
+        self.rest();
+        self.closed.set(true);
+        // SAFETY: the handles are open and closed here once; the references were made by `open`.
+        unsafe {
+            (self.uv.uv_close)(self.poll, Some(on_closed));
+            (self.uv.uv_close)(self.timer, Some(on_closed));
+            sys::napi_delete_reference(self.env, self.pump);
+            sys::napi_async_destroy(self.env, self.context);
+        }
+    }
+
+    /// A handle is closed; after the last one the environment may go.
+    fn handle_closed(&self) {
+        self.open_handles.set(self.open_handles.get() - 1);
+        if self.open_handles.get() == 0 {
+            release(self.uv, self.poll, uv::POLL);
+            release(self.uv, self.timer, uv::TIMER);
+            // SAFETY: the hook was added by `open` and is removed once.
+            unsafe { sys::napi_remove_async_cleanup_hook(self.cleanup.get()) };
+        }
+    }
+}
+
+fn allocate(uv: &Uv, kind: c_int) -> *mut uv::Handle {
+    // SAFETY: asks libuv for the size of one of its own handle types.
+    let size = unsafe { (uv.uv_handle_size)(kind) };
+    // libuv's handles want the alignment of their pointers.
+    Box::into_raw(vec![0u64; size.div_ceil(8)].into_boxed_slice()).cast()
+}
+
+fn release(uv: &Uv, handle: *mut uv::Handle, kind: c_int) {
+    // SAFETY: as in `allocate`.
+    let size = unsafe { (uv.uv_handle_size)(kind) };
+    let memory = ptr::slice_from_raw_parts_mut(handle.cast::<u64>(), size.div_ceil(8));
+    // SAFETY: `allocate` made it with this size, and libuv has let go of it.
+    drop(unsafe { Box::from_raw(memory) });
+}
+
+/// The watch that `handle` belongs to, kept alive for the length of a callback.
+///
+/// # Safety
+/// The handle was opened by [`Embedded::open`] and is not closed.
+unsafe fn watch(handle: *mut uv::Handle) -> Rc<Watch> {
+    let uv = Uv::get().expect("a handle of libuv's comes from libuv");
+    // SAFETY: `open` stored a reference there that only `on_closed` takes back.
+    unsafe {
+        let data = (uv.uv_handle_get_data)(handle).cast::<Watch>();
+        Rc::increment_strong_count(data);
+        Rc::from_raw(data)
+    }
+}
+
+unsafe extern "C" fn on_readable(handle: *mut uv::Handle, _status: c_int, _events: c_int) {
+    // SAFETY: libuv calls back only while the handle is open.
+    unsafe { watch(handle) }.turn();
+}
+
+unsafe extern "C" fn on_timer(handle: *mut uv::Handle) {
+    // SAFETY: libuv calls back only while the handle is open.
+    let watch = unsafe { watch(handle) };
+    watch.armed.set(None);
+    watch.turn();
+}
+
+unsafe extern "C" fn on_closed(handle: *mut uv::Handle) {
+    let uv = Uv::get().expect("a handle of libuv's comes from libuv");
+    // SAFETY: takes back the reference that `open` stored.
+    let watch = unsafe { Rc::from_raw((uv.uv_handle_get_data)(handle).cast::<Watch>()) };
+    watch.handle_closed();
+}
+
+unsafe extern "C" fn on_cleanup(_: sys::napi_async_cleanup_hook_handle, data: *mut c_void) {
+    // SAFETY: the hook is removed before the watch goes, so `data` is alive; Node calls it on the
+    // JS thread.
+    unsafe { &*data.cast::<Watch>() }.close();
+}

@@ -1,0 +1,118 @@
+//! The driver `thread`: a native thread turns the loop, and rests while it is not running.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::io;
+
+use crate::crank::Crank;
+
+/// The loop thread, `miolo-N`. Dropping it stops and joins it.
+pub struct LoopThread {
+    gate: Arc<Gate>,
+    crank: Arc<Crank>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread is told to do.
+#[derive(Clone, Copy, PartialEq)]
+enum Order {
+    Rest,
+    Run,
+    Stop,
+}
+
+struct Gate {
+    order: Mutex<Order>,
+    changed: Condvar,
+}
+
+impl LoopThread {
+    /// Starts the thread, at rest.
+    pub fn spawn(crank: &Arc<Crank>) -> io::Result<Self> {
+        static COUNT: AtomicUsize = AtomicUsize::new(1);
+        let name = format!("miolo-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let gate = Arc::new(Gate {
+            order: Mutex::new(Order::Rest),
+            changed: Condvar::new(),
+        });
+        let thread = Builder::new().name(name).spawn({
+            let (gate, crank) = (gate.clone(), crank.clone());
+            move || main(&gate, &crank)
+        })?;
+        Ok(Self {
+            gate,
+            crank: crank.clone(),
+            thread: Some(thread),
+        })
+    }
+
+    /// Has the thread turn the loop.
+    pub fn run(&self) {
+        self.gate.give(Order::Run);
+    }
+
+    /// Has it rest after the turn under way. Does not wait for it.
+    pub fn rest(&self) {
+        self.gate.give(Order::Rest);
+        self.crank.wake();
+    }
+}
+
+impl Drop for LoopThread {
+    fn drop(&mut self) {
+        self.gate.give(Order::Stop);
+        self.crank.wake();
+        if let Some(thread) = self.thread.take() {
+            // It never waits for JavaScript, so this ends; a panic was caught at its root.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Gate {
+    fn lock(&self) -> MutexGuard<'_, Order> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn give(&self, order: Order) {
+        *self.lock() = order;
+        self.changed.notify_one();
+    }
+
+    /// Waits while the order is to rest.
+    fn wait(&self) -> Order {
+        let order = self.lock();
+        let order = self.changed.wait_while(order, |order| *order == Order::Rest);
+        *order.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn main(gate: &Gate, crank: &Crank) {
+    let outcome = catch_unwind(AssertUnwindSafe(|| -> io::Result<()> {
+        while gate.wait() == Order::Run {
+            let mut poller = crank.baton();
+            while *gate.lock() == Order::Run {
+                crank.turn(&mut poller, None)?;
+            }
+        }
+        Ok(())
+    }));
+    match outcome {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => crank.fault(format!("the poll failed: {error}")),
+        Err(panic) => crank.fault(format!("the loop thread panicked: {}", message(&*panic))),
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    if let Some(text) = panic.downcast_ref::<&str>() {
+        text
+    } else if let Some(text) = panic.downcast_ref::<String>() {
+        text
+    } else {
+        "no message"
+    }
+}

@@ -1,0 +1,340 @@
+//! The functions behind TypeScript's `EventLoop`.
+
+use std::cell::{Cell, RefCell};
+use std::ffi::c_void;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use miolo_bridge::{Layout, layout};
+use napi::bindgen_prelude::{Buffer, Function};
+use napi::{Env, Error, JsValue, Result, Status, sys};
+use napi_derive::napi;
+
+use crate::crank::{Crank, Settings};
+#[cfg(unix)]
+use crate::driver::embedded::Embedded;
+use crate::driver::thread::LoopThread;
+use crate::handle::{Give, Handle, Held};
+use crate::lanes::{self, Lanes};
+use crate::memory::{Pinned, View};
+
+/// A JS thread that sleeps in the poll looks up this often, so that `worker.terminate()` is seen.
+const LONGEST_SLEEP: Duration = Duration::from_millis(100);
+
+/// A loop as its isolate holds it.
+pub struct LoopHandle {
+    env: sys::napi_env,
+    pub crank: Arc<Crank>,
+    embedded: bool,
+    driver: RefCell<Option<Driver>>,
+    lanes: RefCell<Option<Shared>>,
+    /// Dropped last: everything else may look into it.
+    memory: RefCell<Option<Pinned>>,
+    closed: Cell<bool>,
+}
+
+enum Driver {
+    Thread(LoopThread),
+    #[cfg(unix)]
+    Embedded(Embedded),
+}
+
+struct Shared {
+    id: u32,
+    lanes: Arc<Lanes>,
+    memory: Pinned,
+}
+
+impl Held for LoopHandle {
+    const TAG: u64 = 0x6d69_6f6c_6f01;
+
+    fn released(&self) {
+        self.close();
+    }
+}
+
+/// The configuration, checked by TypeScript.
+#[napi(object)]
+pub struct LoopSettings {
+    pub event_records: u32,
+    pub command_records: u32,
+    pub registrations: u32,
+    pub notify_capacity: u32,
+    pub messages_per_tick: u32,
+    pub timer_tick_ms: u32,
+    pub timer_capacity: u32,
+    pub spin_us: u32,
+    pub embedded: bool,
+}
+
+/// Opens a loop over `memory`, which has the size of the settings' layout.
+#[napi(catch_unwind)]
+pub fn loop_open(env: Env, settings: LoopSettings, memory: View) -> Result<Give<LoopHandle>> {
+    let layout = Layout::new(
+        settings.event_records,
+        settings.command_records,
+        settings.registrations,
+    );
+    if memory.bytes().length < layout.words * 4 {
+        return Err(Error::new(Status::InvalidArg, "the shared memory is too small"));
+    }
+    let memory = memory.pin()?;
+    let settings_of_crank = Settings {
+        layout,
+        notify_capacity: settings.notify_capacity,
+        messages_per_tick: settings.messages_per_tick,
+        timer_tick: Duration::from_millis(settings.timer_tick_ms.into()),
+        timer_capacity: settings.timer_capacity,
+        spin: Duration::from_micros(settings.spin_us.into()),
+    };
+    let crank = Crank::new(settings_of_crank, memory.words())
+        .map_err(|error| Error::new(Status::GenericFailure, error.to_string()))?;
+    Ok(Give(LoopHandle {
+        env: env.raw(),
+        crank: Arc::new(crank),
+        embedded: settings.embedded,
+        driver: RefCell::new(None),
+        lanes: RefCell::new(None),
+        memory: RefCell::new(Some(memory)),
+        closed: Cell::new(false),
+    }))
+}
+
+/// Has the loop's driver turn it, and `pump` called when there is something for JavaScript.
+/// True if that happens on the JS thread itself.
+#[napi(catch_unwind)]
+pub fn loop_run(handle: Handle<LoopHandle>, pump: Function<'_, (), ()>) -> Result<bool> {
+    let mut driver = handle.driver.borrow_mut();
+    if driver.is_none() {
+        *driver = Some(handle.start(pump.raw())?);
+    }
+    Ok(match driver.as_ref() {
+        #[cfg(unix)]
+        Some(Driver::Embedded(embedded)) => {
+            handle.crank.set_js_polls(true);
+            embedded.run();
+            true
+        }
+        Some(Driver::Thread(thread)) => {
+            handle.crank.set_js_polls(false);
+            thread.run();
+            false
+        }
+        None => false,
+    })
+}
+
+/// Has the driver rest.
+#[napi(catch_unwind)]
+pub fn loop_rest(handle: Handle<LoopHandle>) {
+    handle.crank.unpark_js();
+    match handle.driver.borrow().as_ref() {
+        Some(Driver::Thread(thread)) => thread.rest(),
+        #[cfg(unix)]
+        Some(Driver::Embedded(embedded)) => embedded.rest(),
+        None => {}
+    }
+}
+
+/// Turns the loop once on the JS thread, which sleeps for `milliseconds` at most (negative: as
+/// long as it likes, but it looks up now and then). Not to be mixed with a driver that runs.
+#[napi(catch_unwind)]
+pub fn loop_turn(handle: Handle<LoopHandle>, milliseconds: f64) -> Result<()> {
+    let crank = &handle.crank;
+    crank.set_js_polls(true);
+    let mut poller = crank.baton();
+    let timeout = if !crank.park_js() {
+        Duration::ZERO
+    } else if milliseconds < 0.0 {
+        LONGEST_SLEEP
+    } else {
+        Duration::try_from_secs_f64(milliseconds / 1e3)
+            .unwrap_or(LONGEST_SLEEP)
+            .min(LONGEST_SLEEP)
+    };
+    let turned = crank.turn(&mut poller, Some(timeout));
+    crank.unpark_js();
+    turned.map_err(|error| Error::new(Status::GenericFailure, error.to_string()))
+}
+
+/// Has commands and messages taken in, and delivers what needs no poll. Returns [`loop_now`].
+#[napi(catch_unwind)]
+pub fn loop_flush(handle: Handle<LoopHandle>) -> f64 {
+    handle.crank.flush();
+    #[cfg(unix)]
+    if let Some(Driver::Embedded(embedded)) = handle.driver.borrow().as_ref() {
+        embedded.arm();
+    }
+    handle.crank.now()
+}
+
+/// Looks for events for at most `spinUs` microseconds, on a JS thread that is about to sleep.
+#[napi(catch_unwind)]
+pub fn loop_spin(handle: Handle<LoopHandle>) -> Result<()> {
+    let crank = &handle.crank;
+    if !matches!(handle.driver.borrow().as_ref(), Some(Driver::Thread(_))) {
+        let started = Instant::now();
+        let mut poller = crank.baton();
+        while !crank.has_events() && started.elapsed() < crank.spin() {
+            crank
+                .turn(&mut poller, Some(Duration::ZERO))
+                .map_err(|error| Error::new(Status::GenericFailure, error.to_string()))?;
+        }
+    } else {
+        crank.spin_for_records();
+    }
+    Ok(())
+}
+
+/// Milliseconds since the loop's epoch, by the clock that its deadlines go by.
+#[napi(catch_unwind)]
+pub fn loop_now(handle: Handle<LoopHandle>) -> f64 {
+    handle.crank.now()
+}
+
+/// Whether the running loop keeps the process alive.
+#[napi(catch_unwind)]
+pub fn loop_keep_alive(env: Env, handle: Handle<LoopHandle>, keep: bool) {
+    match handle.driver.borrow().as_ref() {
+        // SAFETY: this is the JS thread that the doorbell was opened on.
+        Some(Driver::Thread(_)) => unsafe { handle.crank.doorbell.keep_alive(env.raw(), keep) },
+        #[cfg(unix)]
+        Some(Driver::Embedded(embedded)) => embedded.keep_alive(keep),
+        None => {}
+    }
+}
+
+/// Ends the poll as a signal would.
+#[napi(catch_unwind)]
+pub fn loop_interrupt(handle: Handle<LoopHandle>) {
+    handle.crank.wakeup.interrupt();
+}
+
+/// Why the loop has failed, if it has.
+#[napi(catch_unwind)]
+pub fn loop_why(handle: Handle<LoopHandle>) -> Option<String> {
+    handle.crank.why()
+}
+
+/// Lets Senders in other isolates reach the loop through `memory`, the lanes; once.
+#[napi(catch_unwind)]
+pub fn loop_share(handle: Handle<LoopHandle>, memory: View) -> Result<u32> {
+    let mut shared = handle.lanes.borrow_mut();
+    if let Some(shared) = &*shared {
+        return Ok(shared.id);
+    }
+    if memory.bytes().length < layout::LANES_WORDS * 4 {
+        return Err(Error::new(Status::InvalidArg, "the lanes' memory is too small"));
+    }
+    let memory = memory.pin()?;
+    let own = handle.memory.borrow();
+    let address = own
+        .as_ref()
+        .map(Pinned::address)
+        .ok_or_else(|| Error::new(Status::InvalidArg, "the loop is closed"))?;
+    let lanes = Arc::new(Lanes::new(
+        Arc::downgrade(&handle.crank),
+        (address, memory.address()),
+    ));
+    handle
+        .crank
+        .with_forwarder(|forwarder| forwarder.follow_lanes(&memory.words()));
+    let id = lanes::publish(lanes.clone());
+    *shared = Some(Shared { id, lanes, memory });
+    Ok(id)
+}
+
+/// A message that was spilled.
+#[napi(object)]
+pub struct SpilledMessage {
+    pub kind: u32,
+    pub bytes: Buffer,
+}
+
+/// The oldest spilled message of a lane.
+#[napi(catch_unwind)]
+pub fn loop_take_spilled(handle: Handle<LoopHandle>, lane: u32) -> Option<SpilledMessage> {
+    let shared = handle.lanes.borrow();
+    let shared = shared.as_ref()?;
+    let message = shared.lanes.unspill(&shared.memory.words(), lane as usize)?;
+    Some(SpilledMessage {
+        kind: message.kind,
+        bytes: message.bytes.into(),
+    })
+}
+
+/// Stops the driver for good and lets go of the memory.
+#[napi(catch_unwind)]
+pub fn loop_close(handle: Handle<LoopHandle>) {
+    handle.close();
+}
+
+impl LoopHandle {
+    fn start(&self, pump: sys::napi_value) -> Result<Driver> {
+        if self.closed.get() {
+            return Err(Error::new(Status::InvalidArg, "the loop is closed"));
+        }
+        #[cfg(unix)]
+        if self.embedded
+            && let Some(descriptor) = self.crank.descriptor()
+        {
+            // SAFETY: both come from the call under way.
+            let embedded = unsafe { Embedded::open(self.env, pump, &self.crank, descriptor) }?;
+            if let Some(embedded) = embedded {
+                return Ok(Driver::Embedded(embedded));
+            }
+        }
+        // SAFETY: both come from the call under way.
+        unsafe { self.crank.doorbell.open(self.env, pump) }?;
+        let thread = LoopThread::spawn(&self.crank)
+            .map_err(|error| Error::new(Status::GenericFailure, error.to_string()))?;
+        // Added after the threadsafe function, so it runs before that is taken away.
+        // SAFETY: `close` removes the hook before this object goes.
+        unsafe {
+            sys::napi_add_env_cleanup_hook(self.env, Some(stop), self.as_data());
+        }
+        Ok(Driver::Thread(thread))
+    }
+
+    fn as_data(&self) -> *mut c_void {
+        std::ptr::from_ref(self).cast_mut().cast()
+    }
+
+    /// Stops and joins whoever turns the loop. Idempotent.
+    fn stop(&self) {
+        // Taken out first: dropping the driver may call back.
+        let driver = self.driver.borrow_mut().take();
+        if let Some(Driver::Thread(thread)) = driver {
+            drop(thread);
+            self.crank.doorbell.close();
+            // SAFETY: added by `start` with the same arguments.
+            unsafe {
+                sys::napi_remove_env_cleanup_hook(self.env, Some(stop), self.as_data());
+            }
+        }
+    }
+
+    fn close(&self) {
+        if self.closed.replace(true) {
+            return;
+        }
+        self.stop();
+        if let Some(memory) = &*self.memory.borrow() {
+            // Senders that still have the memory learn that nobody reads any more.
+            let queued = memory.words().window(layout::QUEUED, 1);
+            queued.get(0).store(i32::MAX as u32, Ordering::SeqCst);
+        }
+        // Nothing looks into the memory from here on, so it may go.
+        self.crank.end();
+        if let Some(shared) = self.lanes.borrow_mut().take() {
+            lanes::withdraw(shared.id);
+        }
+        self.memory.borrow_mut().take();
+    }
+}
+
+unsafe extern "C" fn stop(data: *mut c_void) {
+    // SAFETY: the hook is removed before the LoopHandle goes.
+    unsafe { &*data.cast::<LoopHandle>() }.stop();
+}

@@ -1,0 +1,116 @@
+//! Lanes: how messages of Senders in other isolates reach the loop.
+//!
+//! The bytes of a message go straight from the sending to the receiving TypeScript through the
+//! lane's shared memory. Native code reads how many were sent, and keeps what does not fit: a
+//! message too long, or sent while the lane is full, is *spilled* into a queue here.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+
+use miolo_bridge::{Words, layout};
+
+use crate::crank::Crank;
+
+/// What a spilled message is: its kind (known to TypeScript alone) and its bytes.
+pub struct Spilled {
+    pub kind: u32,
+    pub bytes: Vec<u8>,
+}
+
+/// The lanes of one loop, as every thread may know them.
+pub struct Lanes {
+    /// The loop they lead to.
+    pub crank: Weak<Crank>,
+    /// Where the loop's and the lanes' memory begins, so that a SharedSender can prove itself.
+    pub addresses: (usize, usize),
+    taken: Mutex<[bool; layout::LANES]>,
+    spills: [Mutex<VecDeque<Spilled>>; layout::LANES],
+}
+
+impl Lanes {
+    pub fn new(crank: Weak<Crank>, addresses: (usize, usize)) -> Self {
+        Self {
+            crank,
+            addresses,
+            taken: Mutex::new([false; layout::LANES]),
+            spills: [const { Mutex::new(VecDeque::new()) }; layout::LANES],
+        }
+    }
+
+    /// Takes a lane that no Sender has, and whose last Sender's messages have all been received.
+    pub fn take(&self, memory: &Words) -> Option<usize> {
+        let mut taken = lock(&self.taken);
+        let free = (0..layout::LANES).find(|&lane| !taken[lane] && Lane::new(memory, lane).is_idle())?;
+        taken[free] = true;
+        Some(free)
+    }
+
+    /// The Sender is gone. What it sent still arrives.
+    pub fn give_back(&self, lane: usize) {
+        lock(&self.taken)[lane] = false;
+    }
+
+    /// Keeps a message that its lane has no room for, and then counts it as sent.
+    pub fn spill(&self, memory: &Words, index: usize, message: Spilled) {
+        let lane = Lane::new(memory, index);
+        lock(&self.spills[index]).push_back(message);
+        lane.spilled().fetch_add(1, Ordering::SeqCst);
+        lane.sent().fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The oldest spilled message of a lane.
+    pub fn unspill(&self, memory: &Words, index: usize) -> Option<Spilled> {
+        let message = lock(self.spills.get(index)?).pop_front()?;
+        Lane::new(memory, index).spilled().fetch_sub(1, Ordering::SeqCst);
+        Some(message)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The control words of one lane.
+pub struct Lane(Words);
+
+impl Lane {
+    pub fn new(memory: &Words, index: usize) -> Self {
+        Self(memory.window(index * layout::LANE_WORDS, layout::LANE_WORDS))
+    }
+
+    /// How many messages were sent, counting without end.
+    pub fn sent(&self) -> &AtomicU32 {
+        self.0.get(layout::LANE_SENT)
+    }
+
+    fn spilled(&self) -> &AtomicU32 {
+        self.0.get(layout::LANE_SPILLED)
+    }
+
+    fn is_idle(&self) -> bool {
+        self.sent().load(Ordering::SeqCst)
+            == self.0.get(layout::LANE_RECEIVED).load(Ordering::SeqCst)
+    }
+}
+
+/// The process's only global: which shared Sender leads to which loop.
+static SHARED: LazyLock<Mutex<HashMap<u32, Arc<Lanes>>>> = LazyLock::new(Mutex::default);
+static NEXT: AtomicU32 = AtomicU32::new(1);
+
+/// Makes the lanes known to other isolates; the number finds them again.
+pub fn publish(lanes: Arc<Lanes>) -> u32 {
+    let id = NEXT.fetch_add(1, Ordering::Relaxed);
+    lock(&SHARED).insert(id, lanes);
+    id
+}
+
+/// The loop is gone, for new Senders and old.
+pub fn withdraw(id: u32) {
+    lock(&SHARED).remove(&id);
+}
+
+/// The lanes of a loop that still lives.
+pub fn find(id: u32) -> Option<Arc<Lanes>> {
+    lock(&SHARED).get(&id).cloned()
+}

@@ -1,0 +1,102 @@
+//! The functions behind TypeScript's `Sender` in isolates other than the loop's.
+
+use std::sync::Arc;
+
+use miolo_bridge::layout;
+use napi::{Either, Result};
+use napi_derive::napi;
+
+use crate::handle::{Give, Handle, Held};
+use crate::lanes::{self, Lanes, Spilled};
+use crate::memory::{Pinned, View};
+
+/// A lane, while a Sender has it.
+pub struct Attachment {
+    lanes: Arc<Lanes>,
+    lane: usize,
+    /// This isolate's own view of the lanes.
+    memory: Pinned,
+}
+
+impl Held for Attachment {
+    const TAG: u64 = 0x6d69_6f6c_6f03;
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        self.lanes.give_back(self.lane);
+    }
+}
+
+/// A Sender's lane.
+#[napi(object, object_from_js = false)]
+pub struct Attached {
+    pub attachment: Give<Attachment>,
+    pub lane: u32,
+}
+
+/// Why a lane could not be had: the loop is gone.
+#[napi]
+pub const SENDER_LOOP_GONE: u32 = 1;
+/// Why a lane could not be had: the memory is not that loop's.
+#[napi]
+pub const SENDER_NOT_SHARED: u32 = 2;
+/// Why a lane could not be had: all are taken.
+#[napi]
+pub const SENDER_NO_LANE: u32 = 3;
+
+/// Takes a lane to the loop that was shared as `id`.
+#[napi(catch_unwind)]
+pub fn sender_attach(id: u32, memory: View, lanes_memory: View) -> Result<Either<Attached, u32>> {
+    let Some(lanes) = lanes::find(id) else {
+        return Ok(Either::B(SENDER_LOOP_GONE));
+    };
+    let addresses = (
+        memory.bytes().address as usize,
+        lanes_memory.bytes().address as usize,
+    );
+    if addresses != lanes.addresses || lanes_memory.bytes().length < layout::LANES_WORDS * 4 {
+        return Ok(Either::B(SENDER_NOT_SHARED));
+    }
+    let memory = lanes_memory.pin()?;
+    let Some(lane) = lanes.take(&memory.words()) else {
+        return Ok(Either::B(SENDER_NO_LANE));
+    };
+    Ok(Either::A(Attached {
+        attachment: Give(Attachment {
+            lanes,
+            lane,
+            memory,
+        }),
+        lane: lane as u32,
+    }))
+}
+
+/// Wakes the JS thread that receives, which was parked. False if the loop is gone.
+#[napi(catch_unwind)]
+pub fn sender_ring(attachment: Handle<Attachment>) -> bool {
+    match attachment.lanes.crank.upgrade() {
+        Some(crank) => {
+            crank.ring_js();
+            true
+        }
+        None => false,
+    }
+}
+
+/// Keeps a message that the lane has no room for.
+#[napi(catch_unwind)]
+pub fn sender_spill(attachment: Handle<Attachment>, kind: u32, bytes: View) {
+    let bytes = bytes.bytes();
+    let mut copy = Vec::with_capacity(bytes.length);
+    // SAFETY: the array is an argument of the call under way; the bytes are copied without a
+    // slice of memory that JavaScript may share.
+    unsafe {
+        std::ptr::copy_nonoverlapping(bytes.address, copy.as_mut_ptr(), bytes.length);
+        copy.set_len(bytes.length);
+    }
+    let words = attachment.memory.words();
+    attachment
+        .lanes
+        .spill(&words, attachment.lane, Spilled { kind, bytes: copy });
+}

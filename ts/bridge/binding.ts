@@ -1,0 +1,95 @@
+/** The native module's functions, as TypeScript sees them. What they do stands beside them in crates/node. */
+
+import * as binding from './native/binding.js'
+
+declare const kind: unique symbol
+/** A native object. It lives for as long as it is reachable from here. */
+export interface Native<Kind> {
+  readonly [kind]: Kind
+}
+export type NativeLoop = Native<'loop'>
+export type NativeSocket = Native<'socket'>
+export type NativeAttachment = Native<'attachment'>
+
+export interface NativeAddress {
+  address: string
+  port: number
+}
+
+interface Binding {
+  loopOpen(settings: NativeSettings, memory: Int32Array): NativeLoop
+  loopRun(loop: NativeLoop, pump: () => void): boolean
+  loopRest(loop: NativeLoop): void
+  loopTurn(loop: NativeLoop, milliseconds: number): void
+  loopFlush(loop: NativeLoop): void
+  loopSpin(loop: NativeLoop): void
+  loopNow(loop: NativeLoop): number
+  loopKeepAlive(loop: NativeLoop, keep: boolean): void
+  loopInterrupt(loop: NativeLoop): void
+  loopWhy(loop: NativeLoop): string | null
+  loopShare(loop: NativeLoop, lanes: Int32Array): number
+  loopTakeSpilled(loop: NativeLoop, lane: number): { kind: number; bytes: Buffer } | null
+  loopClose(loop: NativeLoop): void
+  stopAllLoops(): void
+
+  senderAttach(
+    id: number,
+    memory: Int32Array,
+    lanes: Int32Array,
+  ): { attachment: NativeAttachment; lane: number } | number
+  senderRing(attachment: NativeAttachment): boolean
+  senderSpill(attachment: NativeAttachment, kind: number, bytes: Uint8Array): void
+  readonly SENDER_LOOP_GONE: number
+  readonly SENDER_NOT_SHARED: number
+  readonly SENDER_NO_LANE: number
+
+  addressParse(text: string): NativeAddress | null
+  listenerBind(address: string, options: NativeListenOptions): NativeSocket | number
+  listenerAccept(listener: NativeSocket): { socket: NativeSocket; peer: NativeAddress } | number
+  streamConnect(address: string): NativeSocket | number
+  streamRead(stream: NativeSocket, into: Uint8Array): number
+  streamWrite(stream: NativeSocket, from: Uint8Array): number
+  streamShutdown(stream: NativeSocket, how: number): number
+  streamPeerAddress(stream: NativeSocket): NativeAddress | number
+  streamSetNodelay(stream: NativeSocket, on: boolean): number
+  streamSetKeepalive(stream: NativeSocket, seconds: number): number
+  streamSetLinger(stream: NativeSocket, seconds: number): number
+  socketLocalAddress(socket: NativeSocket): NativeAddress | number
+  socketTakeError(socket: NativeSocket): number
+  socketClose(socket: NativeSocket): void
+  socketRegister(...registration: NativeRegistration): number
+  socketReregister(...registration: NativeRegistration): number
+  socketDeregister(loop: NativeLoop, socket: NativeSocket, slot: number): number
+  readonly WOULD_BLOCK: number
+  readonly ALREADY_REGISTERED: number
+  readonly OTHER: number
+}
+
+interface NativeSettings {
+  eventRecords: number
+  commandRecords: number
+  registrations: number
+  notifyCapacity: number
+  messagesPerTick: number
+  timerTickMs: number
+  timerCapacity: number
+  spinUs: number
+  embedded: boolean
+}
+
+interface NativeListenOptions {
+  backlog: number
+  reusePort: boolean
+  ipv6Only: boolean
+}
+
+type NativeRegistration = [
+  loop: NativeLoop,
+  socket: NativeSocket,
+  slot: number,
+  generation: number,
+  interest: number,
+  opt: number,
+]
+
+export const native = binding as unknown as Binding

@@ -1,0 +1,502 @@
+/**
+ * One loop, as JavaScript holds it: its memory, its tables, and the pump that hands what has happened to the Handler.
+ *
+ * ```text
+ *   doorbell, libuv or setImmediate → pump: deliver … → flush → park
+ *                                            ▲            │
+ *                                            └── again ◄──┘ while there is something
+ * ```
+ */
+
+import type { EventLoopConfig } from '../config.ts'
+import { LoopError, NotifyError, systemError, TimerError } from '../errors.ts'
+import type { EventLoop } from '../event-loop.ts'
+import type { EventSet } from '../event-set.ts'
+import type { Handler, Token } from '../handler.ts'
+import type { LoopMetrics } from '../metrics.ts'
+import type { Registrable } from '../net/evented.ts'
+import type { PollOpt } from '../poll-opt.ts'
+import type { TimeoutHandle } from '../timeout-handle.ts'
+import { native, type NativeLoop } from './binding.ts'
+import { Commands } from './commands.ts'
+import { Delivery } from './delivery.ts'
+import { Events } from './events.ts'
+import { LaneReceiver } from './lane.ts'
+import * as at from './layout.ts'
+import { isClosed, LoopMemory, QUEUE_CLOSED, REGISTRATIONS } from './memory.ts'
+import { MessageQueue } from './message-queue.ts'
+import { Registrations } from './registrations.ts'
+import { Timers } from './timers.ts'
+
+/** Milliseconds after which the pump lets Node's own loop have a turn. */
+const TURN_MS = 8
+
+/** A `run` or `runOnce` in progress. */
+interface Run<Timeout, Message> {
+  handler: Handler<Timeout, Message>
+  /** False once it is to end with the batch in progress. */
+  goesOn: () => boolean
+  /** It ends with the first batch. */
+  isOnce: boolean
+  /** It is to look for events right away, and not to wait. */
+  polls: boolean
+  limit?: NodeJS.Timeout
+  resolve: () => void
+  reject: (error: unknown) => void
+}
+
+/** The loops whose `run` is in progress. They stay alive, and are stopped before the process goes. */
+const active = new Set<Bridge<never, never>>()
+let stopsAtExit = false
+
+function closeAll(): void {
+  for (const bridge of active) bridge.close()
+}
+
+export class Bridge<Timeout, Message> {
+  closed = false
+  hasRef = true
+  readonly #memory: LoopMemory
+  readonly #words: Int32Array
+  readonly #config: Required<EventLoopConfig>
+  readonly #isEmbedded: boolean
+  readonly #native: NativeLoop
+  readonly #events: Events
+  readonly #commands: Commands
+  readonly #timers: Timers<Timeout>
+  readonly #registrations = new Registrations(REGISTRATIONS)
+  readonly #local = new MessageQueue<Message>()
+  readonly #lanes: LaneReceiver[] = []
+  readonly #delivery: Delivery<Timeout, Message>
+  /** What native code calls. It must not keep the loop from being collected. */
+  readonly #pumpFromOutside: () => void
+  #lanesMemory: Int32Array | undefined
+  #run: Run<Timeout, Message> | undefined
+  #isSync = false
+  #isPumping = false
+  #immediate: NodeJS.Immediate | undefined
+  /** Messages sent here, and how many of them the native side knows of. */
+  #sent = 0
+  #sentKnown = 0
+  /** The loop's clock less ours, in milliseconds; never too small, so that no deadline is early. */
+  #clockOffset: number
+  #dispatchMs = 0
+
+  constructor(loop: EventLoop<Timeout, Message>, config: Required<EventLoopConfig>) {
+    this.#config = config
+    this.#memory = new LoopMemory(config.eventCapacity)
+    this.#words = this.#memory.words
+    // Bun and Deno have no libuv to embed in, and asking Bun for it ends the process.
+    this.#isEmbedded =
+      config.driver === 'embedded' && !('bun' in process.versions || 'deno' in process.versions)
+    const { eventRecords, commandRecords, registrations } = this.#memory.layout
+    this.#native = native.loopOpen(
+      {
+        eventRecords,
+        commandRecords,
+        registrations,
+        notifyCapacity: config.notifyCapacity,
+        messagesPerTick: config.messagesPerTick,
+        timerTickMs: config.timerTickMs,
+        timerCapacity: config.timerCapacity,
+        spinUs: config.spinUs,
+        embedded: this.#isEmbedded,
+      },
+      this.#words,
+    )
+    this.#events = new Events(this.#memory)
+    this.#commands = new Commands(this.#memory, () => native.loopFlush(this.#native))
+    this.#timers = new Timers(config.timerCapacity)
+    this.#clockOffset = this.#readClock()
+    this.#delivery = new Delivery({
+      loop,
+      words: this.#words,
+      events: this.#events,
+      commands: this.#commands,
+      timers: this.#timers,
+      registrations: this.#registrations,
+      local: this.#local,
+      lanes: this.#lanes,
+      returned: (value) => this.#returned(value),
+    })
+    const weak = new WeakRef(this)
+    this.#pumpFromOutside = () => weak.deref()?.pump()
+  }
+
+  // Running
+
+  isActive(): boolean {
+    return this.#run !== undefined || this.#isSync
+  }
+
+  run(handler: Handler<Timeout, Message>, goesOn: () => boolean): Promise<void> {
+    return this.#start({ handler, goesOn, isOnce: false, polls: false })
+  }
+
+  runOnce(handler: Handler<Timeout, Message>, limitMs: number | undefined): Promise<void> {
+    const done = this.#start({ handler, goesOn: () => true, isOnce: true, polls: limitMs === 0 })
+    const run = this.#run
+    if (run && limitMs !== undefined && limitMs > 0) {
+      run.limit = setTimeout(() => this.#finish(run), limitMs)
+      if (!this.hasRef) run.limit.unref()
+    }
+    return done
+  }
+
+  runSync(handler: Handler<Timeout, Message>, goesOn: () => boolean): void {
+    this.#isSync = true
+    this.#clockOffset = this.#readClock()
+    try {
+      while (goesOn() || this.#delivery.isMidBatch) {
+        const started = performance.now()
+        const outcome = this.#delivery.deliver(handler, Infinity)
+        this.#dispatchMs += performance.now() - started
+        if (outcome === 'closed') return
+        if (outcome !== 'empty') continue
+        this.#checkFailure()
+        this.#publishMessages()
+        native.loopTurn(this.#native, -1)
+      }
+    } finally {
+      this.#isSync = false
+    }
+  }
+
+  #start(begun: Omit<Run<Timeout, Message>, 'resolve' | 'reject'>): Promise<void> {
+    this.#clockOffset = this.#readClock()
+    native.loopRun(this.#native, this.#pumpFromOutside)
+    native.loopKeepAlive(this.#native, this.hasRef)
+    if (!stopsAtExit) {
+      stopsAtExit = true
+      process.once('exit', closeAll)
+    }
+    active.add(this as unknown as Bridge<never, never>)
+    return new Promise((resolve, reject) => {
+      this.#run = { ...begun, resolve, reject }
+      this.#pumpSoon()
+    })
+  }
+
+  #finish(run: Run<Timeout, Message>, ...failure: [error?: unknown]): void {
+    if (this.#run !== run) return
+    this.#run = undefined
+    active.delete(this as unknown as Bridge<never, never>)
+    clearTimeout(run.limit)
+    if (this.#immediate) clearImmediate(this.#immediate)
+    this.#immediate = undefined
+    if (!this.closed) {
+      Atomics.store(this.#words, at.JS_PARKED, 0)
+      native.loopKeepAlive(this.#native, false)
+      native.loopRest(this.#native)
+    }
+    if (failure.length > 0) run.reject(failure[0])
+    else run.resolve()
+  }
+
+  /** Has a `run` see that it is to end. */
+  stopSoon(): void {
+    this.#pumpSoon()
+  }
+
+  #pumpSoon(): void {
+    if (this.#run === undefined || this.#isPumping || this.#immediate) return
+    this.#immediate = setImmediate(() => {
+      this.#immediate = undefined
+      this.pump()
+    })
+    if (!this.hasRef) this.#immediate.unref()
+  }
+
+  /** Delivers what there is, and parks. Called by the doorbell, by libuv, or by Node after {@link TURN_MS}. */
+  pump(): void {
+    const run = this.#run
+    if (run === undefined || this.#isPumping) return
+    this.#isPumping = true
+    const started = performance.now()
+    try {
+      Atomics.store(this.#words, at.JS_PARKED, 0)
+      this.#pumpUntilIdle(run, started + TURN_MS)
+    } catch (error) {
+      this.#finish(run, error)
+    } finally {
+      this.#isPumping = false
+      this.#dispatchMs += performance.now() - started
+    }
+  }
+
+  #pumpUntilIdle(run: Run<Timeout, Message>, deadline: number): void {
+    let hasSpun = this.#config.spinUs === 0
+    while (run.goesOn() || this.#delivery.isMidBatch) {
+      const outcome = this.#delivery.deliver(run.handler, deadline)
+      if (outcome === 'closed') return
+      if (outcome === 'yield') {
+        this.#isPumping = false
+        return this.#pumpSoon()
+      }
+      if (outcome === 'batch') {
+        if (run.isOnce) break
+        continue
+      }
+      this.#checkFailure()
+      if (run.polls) {
+        run.polls = false
+        run.goesOn = () => false
+        this.#publishMessages()
+        native.loopTurn(this.#native, 0)
+        if (this.#delivery.deliver(run.handler, Infinity) === 'closed') return
+      } else if (this.#hasToFlush()) this.#flush()
+      else if (!hasSpun) {
+        hasSpun = true
+        native.loopSpin(this.#native)
+      } else if (this.#park()) return
+    }
+    this.#finish(run)
+  }
+
+  /** True if there is nothing to do, and the native side knows that it has to wake us. */
+  #park(): boolean {
+    Atomics.store(this.#words, at.JS_PARKED, 1)
+    if (
+      this.#events.isEmpty() &&
+      Atomics.load(this.#words, at.MAIL) === 0 &&
+      Atomics.load(this.#words, at.FAULT) === 0
+    ) {
+      return true
+    }
+    Atomics.store(this.#words, at.JS_PARKED, 0)
+    return false
+  }
+
+  /** Whether the native side has something to do that nobody else will do. */
+  #hasToFlush(): boolean {
+    const words = this.#words
+    if (this.#sent !== this.#sentKnown || Atomics.load(words, at.MAIL) === 1) return true
+    if (Atomics.load(words, at.WANT_ROOM) === 1 && Atomics.exchange(words, at.WANT_ROOM, 0) === 1) return true
+    // A loop thread that is awake looks at the commands before it sleeps.
+    return (
+      this.#commands.arePending() && (this.#isEmbedded || Atomics.load(words, at.LOOP_PARKED) === 1)
+    )
+  }
+
+  #flush(): void {
+    this.#publishMessages()
+    native.loopFlush(this.#native)
+  }
+
+  #publishMessages(): void {
+    if (this.#sent === this.#sentKnown) return
+    this.#sentKnown = this.#sent
+    Atomics.store(this.#words, at.LOCAL_SENT, this.#sent)
+    Atomics.store(this.#words, at.MAIL, 1)
+  }
+
+  #checkFailure(): void {
+    if (Atomics.load(this.#words, at.FAULT) === 0) return
+    throw new LoopError('ERR_MIOLO_FAILED', native.loopWhy(this.#native) ?? undefined)
+  }
+
+  /** A callback has returned something: a promise's failure is the callback's. */
+  #returned(value: unknown): void {
+    if (typeof (value as PromiseLike<unknown> | null)?.then !== 'function') return
+    if (this.#isSync) throw new LoopError('ERR_MIOLO_ASYNC_IN_RUN_SYNC')
+    const run = this.#run
+    Promise.resolve(value).then(undefined, (error) => {
+      // Too late for this run: then it is nobody's, and Node says so.
+      if (run === undefined || this.#run !== run) throw error
+      this.#finish(run, error)
+    })
+  }
+
+  // Timeouts
+
+  setTimer(timeout: Timeout, delayMs: number): TimeoutHandle {
+    if (this.#timers.isFull()) throw new TimerError(this.#config.timerCapacity)
+    const deadline = performance.now() + this.#clockOffset + delayMs
+    const handle = this.#timers.add(timeout)
+    const slot = this.#timers.find(handle)
+    this.#commands.setTimer(slot, this.#timers.generation(slot), deadline)
+    this.#pumpSoon()
+    return handle
+  }
+
+  clearTimer(handle: number): boolean {
+    const slot = this.#timers.find(handle)
+    if (slot < 0) return false
+    this.#commands.clearTimer(slot, this.#timers.generation(slot))
+    this.#timers.remove(slot)
+    this.#pumpSoon()
+    return true
+  }
+
+  #readClock(): number {
+    const before = performance.now()
+    return native.loopNow(this.#native) - before
+  }
+
+  // Messages
+
+  send(message: Message): void {
+    const words = this.#words
+    for (;;) {
+      const queued = Atomics.load(words, at.QUEUED)
+      if (queued >= this.#config.notifyCapacity) {
+        throw new NotifyError(
+          isClosed(words) ? 'ERR_MIOLO_NOTIFY_CLOSED' : 'ERR_MIOLO_NOTIFY_FULL',
+          message,
+        )
+      }
+      if (Atomics.compareExchange(words, at.QUEUED, queued, queued + 1) === queued) break
+    }
+    this.#local.push(message)
+    this.#sent = (this.#sent + 1) | 0
+    this.#pumpSoon()
+  }
+
+  /** What a Sender in another isolate needs. */
+  share(): { id: number; capacity: number; memory: Int32Array; lanes: Int32Array } {
+    if (this.#lanesMemory === undefined) {
+      const lanes = new Int32Array(new SharedArrayBuffer(at.LANES_WORDS * 4))
+      for (let index = 0; index < at.LANES; index++) {
+        this.#lanes.push(new LaneReceiver(this.#native, lanes, index))
+      }
+      this.#lanesMemory = lanes
+    }
+    const lanes = this.#lanesMemory
+    const id = native.loopShare(this.#native, lanes)
+    return { id, capacity: this.#config.notifyCapacity, memory: this.#words, lanes }
+  }
+
+  // Sockets
+
+  register(source: Registrable, token: Token, interest: EventSet, opt: PollOpt): void {
+    if (source.registration !== undefined) {
+      throw source.registration.bridge === this
+        ? systemError(EEXIST, 'register')
+        : new LoopError('ERR_MIOLO_REGISTERED_ELSEWHERE')
+    }
+    if (this.#registrations.isFull()) throw new LoopError('ERR_MIOLO_TOO_MANY_REGISTRATIONS')
+    const socket = source.native()
+    const slot = this.#registrations.add(source)
+    const generation = this.#registrations.generation(slot)
+    this.#registrations.set(slot, token, isLevel(opt))
+    this.#events.resetReadiness(slot, generation)
+    const result = native.socketRegister(
+      this.#native,
+      socket,
+      slot,
+      generation,
+      interest.bits,
+      opt.bits,
+    )
+    if (result < 0) {
+      this.#registrations.remove(slot)
+      throw systemError(result, 'register')
+    }
+    source.registration = { bridge: this, slot }
+  }
+
+  reregister(source: Registrable, token: Token, interest: EventSet, opt: PollOpt): void {
+    const slot = this.#slotOf(source, 'reregister')
+    const generation = this.#registrations.renew(slot)
+    this.#registrations.set(slot, token, isLevel(opt))
+    this.#events.resetReadiness(slot, generation)
+    const result = native.socketReregister(
+      this.#native,
+      source.native(),
+      slot,
+      generation,
+      interest.bits,
+      opt.bits,
+    )
+    if (result < 0) throw systemError(result, 'reregister')
+  }
+
+  deregister(source: Registrable): void {
+    const slot = this.#slotOf(source, 'deregister')
+    this.forget(source)
+    const result = native.socketDeregister(this.#native, source.native(), slot)
+    if (result < 0) throw systemError(result, 'deregister')
+  }
+
+  /** Delivers nothing more of a socket, which is being closed. */
+  forget(source: Registrable): void {
+    if (source.registration === undefined) return
+    this.#registrations.remove(source.registration.slot)
+    source.registration = undefined
+  }
+
+  #slotOf(source: Registrable, syscall: string): number {
+    const { registration } = source
+    if (registration === undefined) {
+      // A closed socket says so.
+      source.native()
+      throw systemError(ENOENT, syscall)
+    }
+    if (registration.bridge !== this) throw new LoopError('ERR_MIOLO_REGISTERED_ELSEWHERE')
+    return registration.slot
+  }
+
+  // The rest
+
+  interrupt(): void {
+    native.loopInterrupt(this.#native)
+  }
+
+  keepAlive(keep: boolean): void {
+    this.hasRef = keep
+    if (this.#run === undefined) return
+    native.loopKeepAlive(this.#native, keep)
+    const { limit } = this.#run
+    if (keep) {
+      this.#immediate?.ref()
+      limit?.ref()
+    } else {
+      this.#immediate?.unref()
+      limit?.unref()
+    }
+  }
+
+  metrics(): LoopMetrics {
+    const count = (index: number) => this.#memory.counter(index)
+    const words = this.#words
+    return {
+      iterations: count(at.METRIC_ITERATIONS),
+      events: {
+        ready: count(at.METRIC_READY),
+        notify: count(at.METRIC_NOTIFY),
+        timeout: count(at.METRIC_TIMEOUT),
+        interrupted: count(at.METRIC_INTERRUPTED),
+      },
+      doorbells: {
+        toJs: count(at.METRIC_DOORBELLS_TO_JS),
+        toLoop: count(at.METRIC_DOORBELLS_TO_LOOP),
+      },
+      ring: {
+        depth: (Atomics.load(words, at.EVENT_TAIL) - Atomics.load(words, at.EVENT_HEAD)) | 0,
+        highWater: count(at.METRIC_EVENT_RING_HIGH_WATER),
+        capacity: this.#memory.layout.eventRecords,
+      },
+      pollTimeMs: count(at.METRIC_POLL_TIME_NS) / 1e6,
+      dispatchTimeMs: this.#dispatchMs,
+    }
+  }
+
+  close(): void {
+    if (this.closed) return
+    this.closed = true
+    this.#delivery.isClosed = true
+    Atomics.store(this.#words, at.QUEUED, QUEUE_CLOSED)
+    for (const source of this.#registrations.sources()) source.registration = undefined
+    if (this.#run) this.#finish(this.#run)
+    native.loopClose(this.#native)
+  }
+}
+
+/** libuv's numbers of these errors. */
+const EEXIST = process.platform === 'win32' ? -4075 : -17
+const ENOENT = process.platform === 'win32' ? -4058 : -2
+
+/** Whether readiness is told for as long as it lasts, which the dispatcher sees to. */
+function isLevel(opt: PollOpt): boolean {
+  return !opt.isEdge() && !opt.isOneshot()
+}

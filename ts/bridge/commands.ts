@@ -1,0 +1,62 @@
+/** The command ring, seen by its writer: what JavaScript asks of the loop, without a native call. */
+
+import * as at from './layout.ts'
+import type { LoopMemory } from './memory.ts'
+
+export class Commands {
+  readonly #words: Int32Array
+  readonly #floats: Float64Array
+  readonly #start: number
+  readonly #records: number
+  readonly #flush: () => void
+  #tail = 0
+  /** The native side's head as last read. */
+  #head = 0
+
+  /** `flush` has the native side take in what is in the ring. */
+  constructor(memory: LoopMemory, flush: () => void) {
+    this.#words = memory.words
+    this.#floats = memory.floats
+    this.#start = memory.layout.commandRing
+    this.#records = memory.layout.commandRecords
+    this.#flush = flush
+  }
+
+  /** Asks for a timer whose deadline is `deadline` milliseconds after the loop's epoch. */
+  setTimer(slot: number, generation: number, deadline: number): void {
+    const index = this.#place()
+    this.#floats[(index >> 1) + 1] = deadline
+    this.#write(index, at.COMMAND_SET_TIMER, slot, generation)
+  }
+
+  clearTimer(slot: number, generation: number): void {
+    this.#write(this.#place(), at.COMMAND_CLEAR_TIMER, slot, generation)
+  }
+
+  rearm(slot: number, generation: number): void {
+    this.#write(this.#place(), at.COMMAND_REARM, slot, generation)
+  }
+
+  /** Whether the native side has not taken in everything yet. */
+  arePending(): boolean {
+    return this.#tail !== Atomics.load(this.#words, at.COMMAND_HEAD)
+  }
+
+  #place(): number {
+    if (((this.#tail - this.#head) | 0) === this.#records) {
+      this.#head = Atomics.load(this.#words, at.COMMAND_HEAD)
+      if (((this.#tail - this.#head) | 0) === this.#records) {
+        this.#flush()
+        this.#head = Atomics.load(this.#words, at.COMMAND_HEAD)
+      }
+    }
+    return this.#start + (this.#tail & (this.#records - 1)) * at.RECORD_WORDS
+  }
+
+  #write(index: number, kind: number, slot: number, generation: number): void {
+    this.#words[index] = kind | (generation << at.GENERATION_SHIFT)
+    this.#words[index + 1] = slot
+    this.#tail = (this.#tail + 1) | 0
+    Atomics.store(this.#words, at.COMMAND_TAIL, this.#tail)
+  }
+}

@@ -1,0 +1,138 @@
+/** From records to callbacks: what the loop has written is handed to a Handler, batch by batch. */
+
+import { LoopError } from '../errors.ts'
+import { EventSet } from '../event-set.ts'
+import type { EventLoop } from '../event-loop.ts'
+import type { Handler } from '../handler.ts'
+import type { Commands } from './commands.ts'
+import type { Events } from './events.ts'
+import type { LaneReceiver } from './lane.ts'
+import * as at from './layout.ts'
+import type { MessageQueue } from './message-queue.ts'
+import type { Registrations } from './registrations.ts'
+import type { Timers } from './timers.ts'
+
+/** Why {@link Delivery.deliver} returned: no record is left, a batch has ended, time is up, or the loop was closed. */
+export type Outcome = 'empty' | 'batch' | 'yield' | 'closed'
+
+/** The lane of the messages that the loop's isolate sends to itself. */
+const LOCAL = at.LANES
+/** How many callbacks there are between two looks at the clock, less one. */
+const CLOCK_MASK = 15
+/** How many messages are read from a lane before its Sender gets the room back, less one. */
+const RELEASE_MASK = 63
+
+export interface Sources<Timeout, Message> {
+  loop: EventLoop<Timeout, Message>
+  words: Int32Array
+  events: Events
+  commands: Commands
+  timers: Timers<Timeout>
+  registrations: Registrations
+  local: MessageQueue<Message>
+  lanes: LaneReceiver[]
+  /** What to do with what a callback returned, if it returned anything. */
+  returned(value: unknown): void
+}
+
+export class Delivery<Timeout, Message> {
+  /** Records of a batch have been delivered, and its tick has not. */
+  isMidBatch = false
+  isClosed = false
+  readonly #from: Sources<Timeout, Message>
+  /** Messages of the current record that are still to be delivered, and their lane. */
+  #messages = 0
+  #lane = LOCAL
+  #callbacks = 0
+
+  constructor(from: Sources<Timeout, Message>) {
+    this.#from = from
+  }
+
+  /**
+   * Delivers what is in the ring until a batch ends, or until the clock says `deadline`. Where a callback throws, it
+   * goes on behind that record the next time.
+   */
+  deliver(handler: Handler<Timeout, Message>, deadline: number): Outcome {
+    const { events } = this.#from
+    try {
+      for (;;) {
+        if (this.#messages > 0) this.#deliverMessage(handler)
+        else if (!events.next()) return 'empty'
+        else if (events.kind() === at.EVENT_TICK) {
+          if (this.#endBatch(handler)) return this.isClosed ? 'closed' : 'batch'
+        } else this.#deliverRecord(handler)
+        if (this.isClosed) return 'closed'
+        if ((++this.#callbacks & CLOCK_MASK) === 0 && performance.now() > deadline) return 'yield'
+      }
+    } finally {
+      events.release()
+    }
+  }
+
+  #deliverRecord(handler: Handler<Timeout, Message>): void {
+    const { loop, events, timers, registrations } = this.#from
+    const slot = events.slot()
+    const generation = events.generation()
+    switch (events.kind()) {
+      case at.EVENT_READY: {
+        if (!registrations.isCurrent(slot, generation)) return
+        const bits = events.takeReadiness(slot)
+        if (bits === 0) return
+        this.isMidBatch = true
+        this.#returned(handler.ready?.(loop, registrations.token(slot), EventSet.of(bits)))
+        if (registrations.isCurrent(slot, generation) && registrations.isLevel(slot)) {
+          this.#from.commands.rearm(slot, generation)
+        }
+        return
+      }
+      case at.EVENT_NOTIFY:
+        if (slot !== LOCAL && this.#from.lanes[slot] === undefined) throw corrupt()
+        this.#lane = slot
+        this.#messages = events.argument()
+        return
+      case at.EVENT_TIMEOUT:
+        if (!timers.isCurrent(slot, generation)) return
+        this.isMidBatch = true
+        this.#returned(handler.timeout?.(loop, timers.remove(slot)))
+        return
+      case at.EVENT_INTERRUPTED:
+        this.isMidBatch = true
+        this.#returned(handler.interrupted?.(loop))
+        return
+      default:
+        throw corrupt()
+    }
+  }
+
+  #deliverMessage(handler: Handler<Timeout, Message>): void {
+    const { loop, words, local, lanes } = this.#from
+    let message
+    if (this.#lane === LOCAL) message = local.shift()
+    else {
+      const lane = lanes[this.#lane] as LaneReceiver
+      message = lane.receive() as Message
+      if ((this.#messages & RELEASE_MASK) === 1) lane.release()
+    }
+    this.#messages--
+    Atomics.sub(words, at.QUEUED, 1)
+    this.isMidBatch = true
+    this.#returned(handler.notify?.(loop, message))
+  }
+
+  /** The tick of a batch. False if nothing of the batch was worth delivering. */
+  #endBatch(handler: Handler<Timeout, Message>): boolean {
+    if (!this.isMidBatch) return false
+    this.isMidBatch = false
+    this.#returned(handler.tick?.(this.#from.loop))
+    return true
+  }
+
+  #returned(value: unknown): void {
+    if (value !== undefined) this.#from.returned(value)
+  }
+}
+
+function corrupt(): LoopError {
+  return new LoopError('ERR_MIOLO_FAILED', 'a record in its shared memory was overwritten')
+}

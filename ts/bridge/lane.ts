@@ -1,0 +1,287 @@
+/**
+ * A lane: messages of a Sender in another isolate, through shared memory.
+ *
+ * ```text
+ *   header  kind | length << 8   the length of the payload in bytes
+ *   word    an int32 payload, or nothing
+ *   payload padded to 8 bytes
+ * ```
+ *
+ * A message never wraps around the end of the lane; a header of kind SKIP fills what is left there. What has no room
+ * is spilled to the native side, and so is all that follows until that has been received: the order holds.
+ *
+ * A worker can be terminated anywhere, but not between two calls of Atomics: so a message is written first, and then
+ * counted and published by nothing else.
+ */
+
+import { deserialize, serialize } from 'node:v8'
+
+import { LoopError, NotifyError } from '../errors.ts'
+import { native, type NativeAttachment, type NativeLoop } from './binding.ts'
+import * as at from './layout.ts'
+import { isClosed, QUEUE_CLOSED } from './memory.ts'
+
+const SKIP = 0
+const INTEGER = 1
+const FLOAT = 2
+const LATIN1 = 3
+const UTF16 = 4
+const BYTES = 5
+const SERIALIZED = 6
+
+const HEADER = 8
+/** Longer messages are spilled, so that one of them cannot take the whole lane. */
+const LONGEST = at.LANE_BYTES / 4
+const MASK = at.LANE_BYTES - 1
+/** Strings that are looked at letter by letter, which is faster than a call for them. */
+const SHORT = 128
+
+/** Views of one lane's words and bytes. */
+class Lane {
+  readonly words: Int32Array
+  readonly bytes: Uint8Array
+  readonly buffer: Buffer
+  readonly floats: Float64Array
+
+  constructor(lanes: Int32Array, index: number) {
+    const start = lanes.byteOffset + index * at.LANE_WORDS * 4
+    const data = start + at.LANE_CONTROL_WORDS * 4
+    this.words = new Int32Array(lanes.buffer, start, at.LANE_WORDS)
+    this.bytes = new Uint8Array(lanes.buffer, data, at.LANE_BYTES)
+    this.buffer = Buffer.from(lanes.buffer as ArrayBuffer, data, at.LANE_BYTES)
+    this.floats = new Float64Array(lanes.buffer, data, at.LANE_BYTES / 8)
+  }
+}
+
+const padded = (length: number): number => (length + 7) & ~7
+
+/** The sending end, in the Sender's isolate. */
+export class LaneSender<Message> {
+  readonly #memory: Int32Array
+  readonly #capacity: number
+  readonly #attachment: NativeAttachment
+  readonly #words: Int32Array
+  readonly #bytes: Uint8Array
+  readonly #buffer: Buffer
+  readonly #floats: Float64Array
+  #sent: number
+  #tail: number
+  /** The payload of a message that will be spilled. */
+  #aside: Uint8Array = new Uint8Array(0)
+
+  constructor(
+    attachment: NativeAttachment,
+    memory: Int32Array,
+    lanes: Int32Array,
+    index: number,
+    capacity: number,
+  ) {
+    const lane = new Lane(lanes, index)
+    this.#attachment = attachment
+    this.#memory = memory
+    this.#capacity = capacity
+    this.#words = lane.words
+    this.#bytes = lane.bytes
+    this.#buffer = lane.buffer
+    this.#floats = lane.floats
+    this.#sent = Atomics.load(lane.words, at.LANE_SENT)
+    this.#tail = Atomics.load(lane.words, at.LANE_BYTE_TAIL)
+  }
+
+  send(message: Message): void {
+    if (Atomics.load(this.#memory, at.QUEUED) >= this.#capacity) throw this.#refusal(message)
+    const start = this.#write(message)
+    for (;;) {
+      const queued = Atomics.load(this.#memory, at.QUEUED)
+      if (queued >= this.#capacity) throw this.#refusal(message)
+      if (start < 0) {
+        if (Atomics.compareExchange(this.#memory, at.QUEUED, queued, queued + 1) !== queued) continue
+        native.senderSpill(this.#attachment, ~start, this.#aside)
+        this.#sent = (this.#sent + 1) | 0
+        break
+      }
+      const sent = (this.#sent + 1) | 0
+      if (Atomics.compareExchange(this.#memory, at.QUEUED, queued, queued + 1) === queued) {
+        Atomics.store(this.#words, at.LANE_BYTE_TAIL, start)
+        Atomics.store(this.#words, at.LANE_SENT, sent)
+        this.#tail = start
+        this.#sent = sent
+        break
+      }
+    }
+    if (Atomics.load(this.#memory, at.MAIL) === 0) Atomics.store(this.#memory, at.MAIL, 1)
+    if (
+      Atomics.load(this.#memory, at.JS_PARKED) === 1 &&
+      Atomics.exchange(this.#memory, at.JS_PARKED, 0) === 1 &&
+      !native.senderRing(this.#attachment)
+    ) {
+      Atomics.store(this.#memory, at.QUEUED, QUEUE_CLOSED)
+      throw this.#refusal(message)
+    }
+  }
+
+  #refusal(message: Message): NotifyError<Message> {
+    const closed = isClosed(this.#memory)
+    return new NotifyError(closed ? 'ERR_MIOLO_NOTIFY_CLOSED' : 'ERR_MIOLO_NOTIFY_FULL', message)
+  }
+
+  /** Writes a message after the published ones. Returns the tail that will publish it, or ~kind if it is put aside. */
+  #write(message: unknown): number {
+    if (typeof message === 'number') {
+      const integer = message | 0
+      if (integer === message && (integer !== 0 || 1 / message > 0)) {
+        const place = this.#place(0)
+        if (place >= 0) return this.#finish(place, INTEGER, 0, integer)
+      } else {
+        const place = this.#place(8)
+        if (place >= 0) {
+          this.#floats[(place + HEADER) >> 3] = message
+          return this.#finish(place, FLOAT, 8, 0)
+        }
+      }
+      this.#aside = new Uint8Array(Float64Array.of(message).buffer)
+      return ~FLOAT
+    }
+    if (typeof message === 'string') return this.#writeString(message)
+    if (message instanceof Uint8Array) return this.#writeBytes(BYTES, message)
+    return this.#writeBytes(SERIALIZED, clone(message))
+  }
+
+  #writeBytes(kind: number, payload: Uint8Array): number {
+    const place = this.#place(payload.length)
+    if (place < 0) {
+      this.#aside = payload
+      return ~kind
+    }
+    this.#bytes.set(payload, place + HEADER)
+    return this.#finish(place, kind, payload.length, 0)
+  }
+
+  #writeString(message: string): number {
+    const { length } = message
+    if (length <= SHORT) {
+      const place = this.#place(length)
+      if (place >= 0) {
+        const bytes = this.#bytes
+        let index = 0
+        for (; index < length; index++) {
+          const code = message.charCodeAt(index)
+          if (code > 0xff) break
+          bytes[place + HEADER + index] = code
+        }
+        if (index === length) return this.#finish(place, LATIN1, length, 0)
+      }
+    }
+    const place = this.#place(length * 2)
+    if (place < 0) {
+      this.#aside = Buffer.from(message, 'utf16le')
+      return ~UTF16
+    }
+    this.#buffer.write(message, place + HEADER, 'utf16le')
+    return this.#finish(place, UTF16, length * 2, 0)
+  }
+
+  /** Where a message with so much payload can go, or −1. */
+  #place(payload: number): number {
+    const size = HEADER + padded(payload)
+    if (payload > LONGEST || Atomics.load(this.#words, at.LANE_SPILLED) !== 0) return -1
+    const place = this.#tail & MASK
+    const left = at.LANE_BYTES - place
+    const needed = size <= left ? size : left + size
+    const used = (this.#tail - Atomics.load(this.#words, at.LANE_BYTE_HEAD)) | 0
+    if (used + needed > at.LANE_BYTES) return -1
+    if (size <= left) return place
+    this.#words[at.LANE_CONTROL_WORDS + (place >> 2)] = SKIP | ((left - HEADER) << 8)
+    return 0
+  }
+
+  #finish(place: number, kind: number, length: number, word: number): number {
+    const index = at.LANE_CONTROL_WORDS + (place >> 2)
+    this.#words[index] = kind | (length << 8)
+    this.#words[index + 1] = word
+    const from = this.#tail & MASK
+    const skipped = place === from ? 0 : at.LANE_BYTES - from
+    return (this.#tail + skipped + HEADER + padded(length)) | 0
+  }
+}
+
+/** The receiving end, in the loop's isolate. */
+export class LaneReceiver {
+  readonly #loop: NativeLoop
+  readonly #index: number
+  readonly #words: Int32Array
+  readonly #bytes: Uint8Array
+  readonly #buffer: Buffer
+  readonly #floats: Float64Array
+  #head = 0
+  #received = 0
+
+  constructor(loop: NativeLoop, lanes: Int32Array, index: number) {
+    const lane = new Lane(lanes, index)
+    this.#loop = loop
+    this.#index = index
+    this.#words = lane.words
+    this.#bytes = lane.bytes
+    this.#buffer = lane.buffer
+    this.#floats = lane.floats
+  }
+
+  /** The oldest message, one that has been counted. */
+  receive(): unknown {
+    this.#received = (this.#received + 1) | 0
+    for (;;) {
+      if (this.#head === Atomics.load(this.#words, at.LANE_BYTE_TAIL)) return this.#receiveSpilled()
+      const place = this.#head & MASK
+      const header = this.#words[at.LANE_CONTROL_WORDS + (place >> 2)] as number
+      const kind = header & 0xff
+      const length = header >>> 8
+      const start = place + HEADER
+      if (start + length > at.LANE_BYTES) throw corrupt()
+      this.#head = (this.#head + HEADER + padded(length)) | 0
+      if (kind === INTEGER) return this.#words[at.LANE_CONTROL_WORDS + (place >> 2) + 1]
+      if (kind === FLOAT) return this.#floats[start >> 3]
+      if (kind === LATIN1) return this.#buffer.latin1Slice(start, start + length)
+      if (kind !== SKIP) return this.#decode(kind, this.#bytes.slice(start, start + length))
+    }
+  }
+
+  /** Gives the places of the received messages back to the Sender. */
+  release(): void {
+    Atomics.store(this.#words, at.LANE_BYTE_HEAD, this.#head)
+    Atomics.store(this.#words, at.LANE_RECEIVED, this.#received)
+  }
+
+  #receiveSpilled(): unknown {
+    const spilled = native.loopTakeSpilled(this.#loop, this.#index)
+    if (spilled === null) throw corrupt()
+    if (spilled.kind === FLOAT) return new Float64Array(Uint8Array.from(spilled.bytes).buffer)[0]
+    return this.#decode(spilled.kind, new Uint8Array(spilled.bytes.buffer, spilled.bytes.byteOffset, spilled.bytes.length))
+  }
+
+  #decode(kind: number, bytes: Uint8Array): unknown {
+    if (kind === BYTES) return bytes
+    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+    if (kind === UTF16) return buffer.toString('utf16le')
+    if (kind !== SERIALIZED) throw corrupt()
+    try {
+      return deserialize(buffer)
+    } catch {
+      throw corrupt()
+    }
+  }
+}
+
+function corrupt(): LoopError {
+  return new LoopError('ERR_MIOLO_FAILED', 'a lane of its shared memory was overwritten')
+}
+
+/** The structured clone of a value, as bytes. */
+function clone(message: unknown): Uint8Array {
+  try {
+    return serialize(message)
+  } catch (error) {
+    // structuredClone knows better how to say why.
+    structuredClone(message)
+    throw error
+  }
+}

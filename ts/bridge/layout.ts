@@ -1,0 +1,174 @@
+// Generated from crates/bridge/src/layout.rs: cargo run -p miolo-bridge --example layout
+// Indices and lengths are in 32-bit words unless said otherwise.
+
+// Control words, each on a cache line of its own
+
+/** Events read; JavaScript writes. */
+export const EVENT_HEAD = 0
+/** Events published; Rust writes. */
+export const EVENT_TAIL = 16
+/** Commands read; Rust writes. */
+export const COMMAND_HEAD = 32
+/** Commands published; JavaScript writes. */
+export const COMMAND_TAIL = 48
+/** 1: JavaScript sleeps, or is about to, and wants the doorbell. */
+export const JS_PARKED = 64
+/** 1: the loop sleeps, or is about to, and wants the doorbell. */
+export const LOOP_PARKED = 80
+/** Messages of all Senders not yet handed to `notify`. */
+export const QUEUED = 96
+/** Messages sent in the isolate that owns the loop; a count that wraps. JavaScript writes. */
+export const LOCAL_SENT = 112
+/** 1: the event ring was full, and the loop wants to be woken when there is room. */
+export const WANT_ROOM = 128
+/** 1: the loop has failed, and the binding can tell why; Rust writes. */
+export const FAULT = 144
+/** 1: some Sender has sent messages that are not yet counted into an iteration. */
+export const MAIL = 160
+/** Where the counters begin. */
+export const METRICS = 192
+/** Words before the event ring. */
+export const CONTROL_WORDS = 256
+
+// Counters of 64 bits, two words each, low word first; Rust writes
+
+/** How many counters there is space for. */
+export const METRIC_CAPACITY = 32
+/** Iterations of the loop. */
+export const METRIC_ITERATIONS = 192
+/** `ready` events. */
+export const METRIC_READY = 194
+/** `notify` events. */
+export const METRIC_NOTIFY = 196
+/** `timeout` events. */
+export const METRIC_TIMEOUT = 198
+/** `interrupted` events. */
+export const METRIC_INTERRUPTED = 200
+/** Doorbells rung for JavaScript. */
+export const METRIC_DOORBELLS_TO_JS = 202
+/** Doorbells rung for the loop. */
+export const METRIC_DOORBELLS_TO_LOOP = 204
+/** Records in the event ring when the last batch was published. */
+export const METRIC_EVENT_RING_DEPTH = 206
+/** The most records there have been in the event ring. */
+export const METRIC_EVENT_RING_HIGH_WATER = 208
+/** Nanoseconds spent in the poll. */
+export const METRIC_POLL_TIME_NS = 210
+
+// Records: generation << GENERATION_SHIFT | kind, slot, argument (two words, low word first)
+
+/** Words of a record. */
+export const RECORD_WORDS = 4
+/** The bits of word 0 that are the kind. */
+export const KIND_MASK = 255
+/** How far the generation is shifted, in word 0 of a record and in a readiness word. */
+export const GENERATION_SHIFT = 8
+/** The bits of a generation, before the shift. */
+export const GENERATION_MASK = 16777215
+
+// Kinds of events, from the loop to JavaScript
+
+/** A registration (slot, generation) has readiness bits. */
+export const EVENT_READY = 1
+/** Messages wait in a lane: slot is the lane, argument how many. */
+export const EVENT_NOTIFY = 2
+/** A timer (slot, generation) is due. */
+export const EVENT_TIMEOUT = 3
+/** The poll was interrupted. */
+export const EVENT_INTERRUPTED = 4
+/** The batch ends. */
+export const EVENT_TICK = 5
+
+// Kinds of commands, from JavaScript to the loop
+
+/**
+ * Set a timer (slot, generation). Argument is its deadline: the bits of a float64,
+ * milliseconds since the loop's epoch.
+ */
+export const COMMAND_SET_TIMER = 1
+/** Clear a timer (slot, generation). */
+export const COMMAND_CLEAR_TIMER = 2
+/** Rearm a level-triggered registration (slot, generation) whose `ready` has been handled. */
+export const COMMAND_REARM = 3
+
+// Readiness words: generation << GENERATION_SHIFT | bits, the bits those of EventSet
+
+/** Readable. */
+export const READINESS_READABLE = 1
+/** Writable. */
+export const READINESS_WRITABLE = 2
+/** An error. */
+export const READINESS_ERROR = 4
+/** The peer has hung up. */
+export const READINESS_HUP = 8
+/** All the bits there are. */
+export const READINESS_MASK = 15
+
+// Limits of a layout
+
+/** The most records a ring can hold. */
+export const MAX_RECORDS = 16777216
+/** The most registrations. */
+export const MAX_REGISTRATIONS = 16777216
+/** The most timers. */
+export const MAX_TIMERS = 16777216
+
+// Lanes, LANE_WORDS apart in memory of their own: messages of Senders in other isolates
+
+/** How many lanes there are. */
+export const LANES = 64
+/** Messages sent; a count that wraps. The producer writes. */
+export const LANE_SENT = 16
+/** Messages received; a count that wraps. The consumer writes. */
+export const LANE_RECEIVED = 32
+/** Bytes written; a count that wraps. The producer writes. */
+export const LANE_BYTE_TAIL = 48
+/** Bytes read; a count that wraps. The consumer writes. */
+export const LANE_BYTE_HEAD = 64
+/** Messages in the native spill queue. Rust writes. */
+export const LANE_SPILLED = 80
+/** Words before the bytes of a lane. */
+export const LANE_CONTROL_WORDS = 128
+/** Bytes of data in a lane, a power of two. */
+export const LANE_BYTES = 262144
+/** Words of a lane: its control words and its bytes. */
+export const LANE_WORDS = 65664
+/** Words of all lanes. */
+export const LANES_WORDS = 4202496
+
+/** Where the rings and the readiness words of one loop are. */
+export interface Layout {
+  /** Records of the event ring, a power of two. */
+  readonly eventRecords: number
+  /** Records of the command ring, a power of two. */
+  readonly commandRecords: number
+  /** Registrations, one readiness word each. */
+  readonly registrations: number
+  /** The first word of the event ring. */
+  readonly eventRing: number
+  /** The first word of the command ring. */
+  readonly commandRing: number
+  /** The first readiness word. */
+  readonly readiness: number
+  /** Words in all. */
+  readonly words: number
+}
+
+const clamp = (n: number, max: number): number => Math.min(Math.max(n, 1), max)
+const powerOfTwo = (n: number): number => 2 ** (32 - Math.clz32(n - 1))
+const line = (words: number): number => Math.ceil(words / 16) * 16
+
+/**
+ * The layout for so many records and registrations, which are integers. Records are rounded up to
+ * a power of two; all three are kept between 1 and their maximum.
+ */
+export function layout(events: number, commands: number, registered: number): Layout {
+  const eventRecords = powerOfTwo(clamp(events, MAX_RECORDS))
+  const commandRecords = powerOfTwo(clamp(commands, MAX_RECORDS))
+  const registrations = clamp(registered, MAX_REGISTRATIONS)
+  const eventRing = CONTROL_WORDS
+  const commandRing = line(eventRing + eventRecords * RECORD_WORDS)
+  const readiness = line(commandRing + commandRecords * RECORD_WORDS)
+  const words = line(readiness + registrations)
+  return { eventRecords, commandRecords, registrations, eventRing, commandRing, readiness, words }
+}

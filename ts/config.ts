@@ -1,0 +1,47 @@
+import { invalidValue } from './errors.ts'
+import { integer, options } from './validate.ts'
+
+/** What an event loop can be told when it is made. mio: `EventLoopConfig`. */
+export interface EventLoopConfig {
+  /** The most messages that may wait for `notify`, exactly: 1 to 2^24. Default 4096. */
+  notifyCapacity?: number
+  /** The most messages delivered in one iteration: 1 to 2^24. Default 256. */
+  messagesPerTick?: number
+  /** The resolution of timeouts in milliseconds, 1 to 60 000; deadlines are rounded up to it. Default 1. */
+  timerTickMs?: number
+  /** The most timeouts that may be set at once: 1 to 2^24. Default 65 536. */
+  timerCapacity?: number
+  /** The most events that may wait for the JS thread, 16 to 2^20, rounded up to a power of two. Default 8192. */
+  eventCapacity?: number
+  /**
+   * Who turns the loop. `thread`: a native thread; I/O goes on while JavaScript is busy. `embedded`: the JS thread, out
+   * of Node's own loop; no hand-over between threads, the faster of the two with few connections or few cores. Where
+   * Node's loop cannot be watched (Windows, Bun, Deno) it is `thread` all the same. Default `thread`.
+   */
+  driver?: 'thread' | 'embedded'
+  /**
+   * Microseconds to look again before sleeping, 0 to 1 000 000: latency for CPU time, for those who have a core to
+   * spare. Default 0.
+   */
+  spinUs?: number
+}
+
+const DRIVERS: readonly unknown[] = ['thread', 'embedded']
+
+/** The configuration with its defaults, checked. @internal */
+export function resolve(config: EventLoopConfig | undefined): Required<EventLoopConfig> {
+  const given = options(config, 'config')
+  const driver = given.driver ?? 'thread'
+  if (!DRIVERS.includes(driver)) throw invalidValue('config.driver', "'thread' or 'embedded'", driver)
+  const number = (name: keyof EventLoopConfig, missing: number, min: number, max: number) =>
+    given[name] === undefined ? missing : integer(given[name], `config.${name}`, min, max)
+  return {
+    notifyCapacity: number('notifyCapacity', 4096, 1, 2 ** 24),
+    messagesPerTick: number('messagesPerTick', 256, 1, 2 ** 24),
+    timerTickMs: number('timerTickMs', 1, 1, 60_000),
+    timerCapacity: number('timerCapacity', 65_536, 1, 2 ** 24),
+    eventCapacity: number('eventCapacity', 8192, 16, 2 ** 20),
+    driver,
+    spinUs: number('spinUs', 0, 0, 1_000_000),
+  }
+}

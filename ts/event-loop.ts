@@ -1,0 +1,244 @@
+import { Bridge } from './bridge/bridge.ts'
+import { type EventLoopConfig, resolve } from './config.ts'
+import { invalidType, LoopError } from './errors.ts'
+import { EventSet } from './event-set.ts'
+import type { Handler, Token } from './handler.ts'
+import type { LoopMetrics } from './metrics.ts'
+import { type Evented, registrable } from './net/evented.ts'
+import { PollOpt } from './poll-opt.ts'
+import { Sender } from './sender.ts'
+import type { TimeoutHandle } from './timeout-handle.ts'
+import { duration, instance, integer, object } from './validate.ts'
+
+const CALLBACKS = ['ready', 'notify', 'timeout', 'interrupted', 'tick'] as const
+/** What setTimeout can wait for. */
+const LONGEST_RUN_ONCE = 2 ** 31 - 1
+
+/**
+ * mio's event loop: sockets, timeouts and messages, served to one {@link Handler}. mio: `EventLoop`.
+ *
+ * `Timeout` is what timeouts carry, `Message` what Senders send.
+ *
+ * ```ts
+ * const loop = new EventLoop<string>()
+ * loop.timeoutMs('hello', 100)
+ * await loop.run({ timeout: (loop, word) => { console.log(word); loop.shutdown() } })
+ * ```
+ */
+export class EventLoop<Timeout = unknown, Message = unknown> implements Disposable {
+  readonly #bridge: Bridge<Timeout, Message>
+  /** Until `shutdown`, and again once the loop is run. */
+  #running = true
+  /** A `shutdown` that the next `run` is to see. */
+  #shutdown = false
+
+  /**
+   * Makes a loop that stands still; its thread starts with the first `run`.
+   *
+   * @throws `TypeError` or `RangeError` for a configuration that makes no sense.
+   */
+  constructor(config?: EventLoopConfig) {
+    this.#bridge = new Bridge(this, resolve(config))
+  }
+
+  /**
+   * Runs until `shutdown()` is called, and keeps the process alive meanwhile (see {@link unref}). A `shutdown()`
+   * before it is not lost: then it returns at once. It can be run again; sockets, timeouts and messages stay.
+   * mio: `EventLoop::run`.
+   *
+   * @returns a promise that rejects with what a callback has thrown.
+   * @throws `ERR_MIOLO_RUNNING`, `ERR_MIOLO_CLOSED`, or `TypeError` if the handler is none.
+   */
+  run(handler: Handler<Timeout, Message>): Promise<void> {
+    this.#ready(handler)
+    if (this.#begin()) return Promise.resolve()
+    return this.#bridge.run(handler, () => this.#running)
+  }
+
+  /**
+   * One iteration: waits for something to happen, for `timeoutMs` milliseconds at most (without end if left out),
+   * and delivers it. Neither heeds nor clears a `shutdown()`. mio: `EventLoop::run_once`.
+   *
+   * @returns a promise that resolves when the iteration is over; it rejects with what a callback has thrown.
+   * @throws as {@link run}, and `ERR_OUT_OF_RANGE` for a time below 0 or above 2^31 − 1.
+   */
+  runOnce(handler: Handler<Timeout, Message>, timeoutMs?: number): Promise<void> {
+    this.#ready(handler)
+    const limit =
+      timeoutMs === undefined ? undefined : duration(timeoutMs, 'timeoutMs', LONGEST_RUN_ONCE)
+    return this.#bridge.runOnce(handler, limit)
+  }
+
+  /**
+   * Runs as {@link run} does, but on this thread alone, which sleeps in the loop's own poll: the shortest way from an
+   * event to a callback. Node's own loop stands still meanwhile: no promise, timer or stream of Node's goes on. For
+   * workers and command-line programs.
+   *
+   * @throws what a callback has thrown; `ERR_MIOLO_ASYNC_IN_RUN_SYNC` if one returns a promise; as {@link run}.
+   */
+  runSync(handler: Handler<Timeout, Message>): void {
+    this.#ready(handler)
+    if (this.#begin()) return
+    this.#bridge.runSync(handler, () => this.#running)
+  }
+
+  /**
+   * Asks the loop to stop: what is left of the batch in progress is still delivered, its `tick` included; then `run`
+   * returns. Before `run`, it makes the next `run` return at once. mio: `EventLoop::shutdown`.
+   */
+  shutdown(): void {
+    this.#open()
+    this.#running = false
+    if (this.#bridge.isActive()) this.#bridge.stopSoon()
+    else this.#shutdown = true
+  }
+
+  /** True from creation until `shutdown`, and again once the loop is run. mio: `EventLoop::is_running`. */
+  isRunning(): boolean {
+    return this.#running && !this.#bridge.closed
+  }
+
+  /** A Sender of messages to this loop. Any number of them may be used at once. mio: `EventLoop::channel`. */
+  channel(): Sender<Message> {
+    this.#open()
+    return Sender.to(this.#bridge)
+  }
+
+  /**
+   * Has `timeout` delivered once, `delayMs` milliseconds from now at the earliest. mio: `EventLoop::timeout_ms`.
+   *
+   * @param timeout any value; it is passed by reference.
+   * @param delayMs 0 to 2^53, fractions allowed.
+   * @throws {@link TimerError} when `timerCapacity` timeouts are set; `ERR_OUT_OF_RANGE`.
+   */
+  timeoutMs(timeout: Timeout, delayMs: number): TimeoutHandle {
+    this.#open()
+    duration(delayMs, 'delayMs', 2 ** 53)
+    return this.#bridge.setTimer(timeout, delayMs)
+  }
+
+  /**
+   * Takes a timeout back. mio: `EventLoop::clear_timeout`.
+   *
+   * @returns true if it will not be delivered, also where it is due already; false if it was delivered or cleared.
+   */
+  clearTimeout(handle: TimeoutHandle): boolean {
+    this.#open()
+    if (typeof handle !== 'number') throw invalidType('handle', 'a timeout handle', handle)
+    return this.#bridge.clearTimer(handle)
+  }
+
+  /**
+   * Has the loop watch a socket. mio: `EventLoop::register`.
+   *
+   * @param source a listener or stream that no loop watches yet.
+   * @param token any integer from 0 to 2^53 − 1; it comes back with each `ready`.
+   * @param interest what to tell; errors and hang-ups are told in any case.
+   * @param opt how to tell it.
+   * @throws `EEXIST` if this loop watches it already, `ERR_MIOLO_REGISTERED_ELSEWHERE` if another does.
+   */
+  register(source: Evented, token: Token, interest: EventSet, opt: PollOpt): void {
+    this.#bridge.register(registrable(source), ...this.#registration(token, interest, opt))
+  }
+
+  /**
+   * Changes what a watched socket is watched for, and under which token. What was held back is dropped; if the socket
+   * is still ready, that is told again. mio: `EventLoop::reregister`.
+   *
+   * @throws `ENOENT` if no loop watches it, `ERR_MIOLO_REGISTERED_ELSEWHERE` if another does.
+   */
+  reregister(source: Evented, token: Token, interest: EventSet, opt: PollOpt): void {
+    this.#bridge.reregister(registrable(source), ...this.#registration(token, interest, opt))
+  }
+
+  /**
+   * Has the loop look away: once this returns, nothing of the socket is delivered, not even what was on its way.
+   * mio: `EventLoop::deregister`.
+   *
+   * @throws as {@link reregister}.
+   */
+  deregister(source: Evented): void {
+    this.#open()
+    this.#bridge.deregister(registrable(source))
+  }
+
+  /** Ends the poll as a signal would: `interrupted` is called. */
+  interrupt(): void {
+    this.#open()
+    this.#bridge.interrupt()
+  }
+
+  /** What the loop has done so far, read from shared memory. */
+  metrics(): LoopMetrics {
+    this.#open()
+    return this.#bridge.metrics()
+  }
+
+  /** A running loop keeps the process alive; so it is from the beginning. */
+  ref(): this {
+    this.#open()
+    this.#bridge.keepAlive(true)
+    return this
+  }
+
+  /** A running loop does not keep the process alive. */
+  unref(): this {
+    this.#open()
+    this.#bridge.keepAlive(false)
+    return this
+  }
+
+  /** Whether a running loop keeps the process alive. */
+  hasRef(): boolean {
+    return this.#bridge.hasRef
+  }
+
+  /**
+   * Ends the loop for good, and its thread: sockets are deregistered, timeouts and messages dropped, Senders get
+   * Closed. A `run` in progress resolves. Closing twice is fine. mio: dropping the `EventLoop`.
+   */
+  close(): void {
+    this.#running = false
+    this.#bridge.close()
+  }
+
+  /** {@link close}, at the end of a `using` block. */
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  #open(): void {
+    if (this.#bridge.closed) throw new LoopError('ERR_MIOLO_CLOSED')
+  }
+
+  /** What `run`, `runOnce` and `runSync` ask for. */
+  #ready(handler: Handler<Timeout, Message>): void {
+    this.#open()
+    object(handler, 'handler')
+    for (const name of CALLBACKS) {
+      const callback: unknown = handler[name]
+      if (callback !== undefined && typeof callback !== 'function') {
+        throw invalidType(`handler.${name}`, 'a function', callback)
+      }
+    }
+    if (this.#bridge.isActive()) throw new LoopError('ERR_MIOLO_RUNNING')
+  }
+
+  /** Begins a run; true if a `shutdown()` came before it. */
+  #begin(): boolean {
+    const over = this.#shutdown
+    this.#shutdown = false
+    this.#running = true
+    return over
+  }
+
+  #registration(token: Token, interest: EventSet, opt: PollOpt): [Token, EventSet, PollOpt] {
+    this.#open()
+    return [
+      integer(token, 'token', 0, Number.MAX_SAFE_INTEGER),
+      instance(interest, EventSet, 'interest'),
+      instance(opt, PollOpt, 'opt'),
+    ]
+  }
+}
+

@@ -1,0 +1,19 @@
+/**
+ * mio's event loop for Node.js: make an {@link EventLoop}, hand it a {@link Handler} with up to five callbacks, run it.
+ *
+ * @module miolo
+ */
+
+export type { EventLoopConfig } from './config.ts'
+export { LoopError, type LoopErrorCode, NotifyError, TimerError } from './errors.ts'
+export { EventLoop } from './event-loop.ts'
+export { EventSet } from './event-set.ts'
+export type { Handler, Token } from './handler.ts'
+export type { LoopMetrics } from './metrics.ts'
+export type { SocketAddress } from './net/address.ts'
+export type { Evented } from './net/evented.ts'
+export { type ListenOptions, TcpListener } from './net/tcp-listener.ts'
+export { TcpStream } from './net/tcp-stream.ts'
+export { PollOpt } from './poll-opt.ts'
+export { Sender, type SharedSender } from './sender.ts'
+export type { TimeoutHandle } from './timeout-handle.ts'

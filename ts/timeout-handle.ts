@@ -1,0 +1,7 @@
+declare const brand: unique symbol
+
+/**
+ * A timeout that was set, for `clearTimeout`. It names this timeout alone: once it has been delivered or cleared, the
+ * handle is good for nothing and harms nothing. mio: `Timeout`.
+ */
+export type TimeoutHandle = number & { readonly [brand]: 'TimeoutHandle' }
