@@ -34,7 +34,11 @@ class Failure extends Error {}
 /** Runs a command in the clone's root, its output shown. */
 function run(what, command, args, options = {}) {
   process.stderr.write(`miolo: ${what}\n`)
-  const { status, signal, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit', ...options })
+  const { status, signal, error } = spawnSync(command, args, {
+    cwd: root,
+    stdio: 'inherit',
+    ...options,
+  })
   if (error) throw new Failure(`${what}: cannot run ${command}: ${error.message}`)
   if (signal) throw new Failure(`${what}: ended by ${signal}`)
   if (status !== 0) throw new Failure(`${what}: failed; what is wrong stands above.`)
@@ -67,7 +71,9 @@ function missingRust() {
 function dependenciesAreFresh() {
   let installed
   try {
-    installed = JSON.parse(fs.readFileSync(at('node_modules', '.package-lock.json'), 'utf8')).packages
+    installed = JSON.parse(
+      fs.readFileSync(at('node_modules', '.package-lock.json'), 'utf8'),
+    ).packages
   } catch {
     return false
   }
@@ -88,7 +94,8 @@ function installDependencies() {
   // The npm that runs this script, if one does; dev dependencies even where NODE_ENV says production.
   const npm = process.env.npm_execpath
   const args = ['ci', '--include=dev', '--no-audit', '--no-fund']
-  if (npm && npm.endsWith('.js')) run('installing the dependencies', process.execPath, [npm, ...args])
+  if (npm && npm.endsWith('.js'))
+    run('installing the dependencies', process.execPath, [npm, ...args])
   else run('installing the dependencies', 'npm', args, { shell: process.platform === 'win32' })
 }
 
@@ -128,7 +135,14 @@ const packageJson = () => JSON.parse(fs.readFileSync(at('package.json'), 'utf8')
 function nativeFingerprint() {
   const { version, napi } = packageJson()
   return fingerprint(
-    ['Cargo.toml', 'Cargo.lock', 'crates/miolo', 'crates/bridge', 'crates/node', 'scripts/ensure.mjs'],
+    [
+      'Cargo.toml',
+      'Cargo.lock',
+      'crates/miolo',
+      'crates/bridge',
+      'crates/node',
+      'scripts/ensure.mjs',
+    ],
     (name) => !/^crates\/[^/]+\/(tests|benches|examples|target)\//.test(name),
     [version, napi, process.platform, process.arch],
   )
@@ -189,7 +203,9 @@ function ensure({ dependenciesOnly }) {
   const needsNative = !dependenciesOnly && !nativeIsFresh(native)
   const missing = [...missingNode(), ...(needsNative ? missingRust() : [])]
   if (missing.length > 0) {
-    throw new Failure(['miolo cannot be built here. It needs', ...missing.map((what) => `  • ${what}`)].join('\n'))
+    throw new Failure(
+      ['miolo cannot be built here. It needs', ...missing.map((what) => `  • ${what}`)].join('\n'),
+    )
   }
 
   if (!dependenciesAreFresh()) installDependencies()
@@ -201,7 +217,9 @@ function ensure({ dependenciesOnly }) {
 
 /** Runs a TypeScript program as if it had been started itself: its terminal, its signals, its exit code. */
 function runProgram(file, args) {
-  const child = spawn(process.execPath, ['--import', '@oxc-node/core/register', file, ...args], {
+  // DEP0205: how the register hook of @oxc-node/core gets in; newer Nodes would like it otherwise.
+  const options = ['--disable-warning=DEP0205', '--import', '@oxc-node/core/register']
+  const child = spawn(process.execPath, [...options, file, ...args], {
     cwd: root,
     stdio: 'inherit',
   })
