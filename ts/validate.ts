@@ -33,11 +33,8 @@ export function object<T extends object>(value: T, name: string): T {
   return value
 }
 
-export function instance<T>(
-  value: unknown,
-  type: abstract new (...args: never[]) => T,
-  name: string,
-): T {
-  if (!(value instanceof type)) throw invalidType(name, `an instance of ${type.name}`, value)
-  return value
+/** An instance of a class, whose constructor may be private. */
+export function instance<T>(value: T, type: { prototype: T; name: string }, name: string): T {
+  if (Function.prototype[Symbol.hasInstance].call(type, value)) return value
+  throw invalidType(name, `an instance of ${type.name}`, value)
 }

@@ -240,7 +240,7 @@ export class LaneReceiver {
       this.#head = (this.#head + HEADER + padded(length)) | 0
       if (kind === INTEGER) return this.#words[at.LANE_CONTROL_WORDS + (place >> 2) + 1]
       if (kind === FLOAT) return this.#floats[start >> 3]
-      if (kind === LATIN1) return this.#buffer.latin1Slice(start, start + length)
+      if (kind === LATIN1) return this.#buffer.toString('latin1', start, start + length)
       if (kind !== SKIP) return this.#decode(kind, this.#bytes.slice(start, start + length))
     }
   }

@@ -58,7 +58,6 @@ functions! {
     uv_close: fn(*mut Handle, Option<HandleCallback>);
     uv_ref: fn(*mut Handle);
     uv_unref: fn(*mut Handle);
-    uv_backend_fd: fn(*const c_void) -> c_int;
 }
 
 impl Uv {
