@@ -12,7 +12,7 @@
 //! So events merge however far JavaScript lags, at most one record per registration is on its way, and a full ring
 //! loses none.
 
-use crate::layout::{GENERATION_MASK, GENERATION_SHIFT, READINESS_MASK};
+use crate::layout::{GENERATION_MASK, GENERATION_SHIFT, READINESS_MASK, READINESS_READABLE};
 use crate::sync::{AtomicU32, Ordering};
 use crate::words::Words;
 
@@ -60,27 +60,13 @@ impl Readiness {
     /// Adds bits (of `EventSet`) to what is pending.
     #[inline]
     pub fn merge(&self, slot: u32, generation: u32, bits: u8) -> Merge {
-        let Some(word) = self.word(slot) else {
-            return Merge::Stale;
-        };
         let bits = u32::from(bits) & READINESS_MASK;
-        let mut old = word.load(Ordering::Relaxed);
-        loop {
-            if old >> GENERATION_SHIFT != generation & GENERATION_MASK {
-                return Merge::Stale;
-            }
-            // Only the bits that exist count: garbage beside them must not pass for a record on its way.
-            let pending = old & READINESS_MASK;
-            if bits == 0 {
-                return Merge::Merged;
-            }
-            // Swapped in even if nothing changes: a load alone could miss that they have just been taken.
-            let new = pack(generation, pending | bits);
-            match word.compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) if pending == 0 => return Merge::Announce,
-                Ok(_) => return Merge::Merged,
-                Err(now) => old = now,
-            }
+        // Swapped in even if nothing changes: a load alone could miss that they have just been taken.
+        let old = self.update(slot, generation, 0, |pending| pending | bits);
+        match old {
+            None => Merge::Stale,
+            Some(0) if bits != 0 => Merge::Announce,
+            Some(_) => Merge::Merged,
         }
     }
 
@@ -88,25 +74,29 @@ impl Readiness {
     /// the tests and for a loop that is dispatched natively.
     #[inline]
     pub fn take(&self, slot: u32, generation: u32) -> u8 {
-        let Some(word) = self.word(slot) else {
-            return 0;
-        };
-        let mut old = word.load(Ordering::Relaxed);
+        self.update(slot, generation, READINESS_READABLE, |_| 0)
+            .unwrap_or(0) as u8
+    }
+
+    /// Replaces the pending bits in one atomic step and returns what they were; does nothing if the generation is
+    /// not the slot's. It tries first with the bits most likely to be there, so that the word is mostly touched once.
+    #[inline]
+    fn update(
+        &self,
+        slot: u32,
+        generation: u32,
+        likely: u32,
+        new: impl Fn(u32) -> u32,
+    ) -> Option<u32> {
+        let word = self.word(slot)?;
+        let mut old = pack(generation, likely);
         loop {
-            if old >> GENERATION_SHIFT != generation & GENERATION_MASK {
-                return 0;
-            }
-            let bits = old & READINESS_MASK;
-            if bits == 0 {
-                return 0;
-            }
-            match word.compare_exchange_weak(
-                old,
-                pack(generation, 0),
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return bits as u8,
+            // Only the bits that exist count: garbage beside them must not pass for a record on its way.
+            let pending = old & READINESS_MASK;
+            let new = pack(generation, new(pending));
+            match word.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return Some(pending),
+                Err(now) if now >> GENERATION_SHIFT != generation & GENERATION_MASK => return None,
                 Err(now) => old = now,
             }
         }
