@@ -1,13 +1,13 @@
 import { atLeast, type Bench, type Side } from './lib/bench.ts'
-import { result, script } from './lib/child.ts'
+import { program, result } from './lib/child.ts'
 
 function side(name: 'miolo' | 'tsfn'): Side {
   return {
     name,
-    measure: ({ short }) => {
+    measure: async ({ short }) => {
       const events = short ? 200_000 : 2_000_000
       const args = [name, String(events), String(events / 10)]
-      return result(script('programs/send-notify.ts', ...args), 120_000)
+      return result(await program('programs/send-notify', ...args), 120_000)
     },
   }
 }

@@ -1,13 +1,13 @@
 import { atMost, type Bench, type Figure, none, type Side } from './lib/bench.ts'
-import { result, script } from './lib/child.ts'
+import { program, result } from './lib/child.ts'
 
 function side(name: 'miolo' | 'node'): Side {
   return {
     name,
-    measure: ({ short }) => {
+    measure: async ({ short }) => {
       const [timeouts, spreadMs] = short ? [10_000, 1000] : [100_000, 10_000]
       const args = [name, String(timeouts), String(spreadMs)]
-      return result(script('programs/timers-lateness.ts', ...args), 120_000)
+      return result(await program('programs/timers-lateness', ...args), 120_000)
     },
   }
 }

@@ -1,12 +1,12 @@
 import { atLeast, atMost, type Bench, type Figure, type Side } from './lib/bench.ts'
-import { result, script } from './lib/child.ts'
+import { program, result } from './lib/child.ts'
 
 function side(name: 'miolo' | 'node'): Side {
   return {
     name,
-    measure: ({ short }) => {
+    measure: async ({ short }) => {
       const timeouts = short ? 100_000 : 1_000_000
-      return result(script('programs/timers-set-clear.ts', name, String(timeouts)), 120_000)
+      return result(await program('programs/timers-set-clear', name, String(timeouts)), 120_000)
     },
   }
 }

@@ -1,5 +1,5 @@
 import { atLeast, atMost, below, type Bench, type Contest, type Side } from './lib/bench.ts'
-import { result, script } from './lib/child.ts'
+import { program, result } from './lib/child.ts'
 
 function side(
   name: 'miolo' | 'miolo-sync' | 'port',
@@ -7,10 +7,10 @@ function side(
 ): Side {
   return {
     name,
-    measure: ({ short }) => {
+    measure: async ({ short }) => {
       const messages = (kind === 'round-trip' ? 20_000 : 1_000_000) / (short ? 10 : 1)
       const args = [name, kind, String(messages), String(messages / 10)]
-      return result(script('programs/worker-messages.ts', ...args), 120_000)
+      return result(await program('programs/worker-messages', ...args), 120_000)
     },
   }
 }

@@ -42,4 +42,3 @@ export async function rustExample(name: string, ...args: string[]): Promise<Comm
   const folder = await build('-p', 'miolo', '--example', name)
   return { file: join(folder, 'examples', name + EXE), args }
 }
-

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { constants } from 'node:os'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
@@ -22,15 +23,23 @@ export interface Command {
   args: string[]
 }
 
-/** A TypeScript file of bench/, run as this process was. */
-export function script(path: string, ...args: string[]): Command {
-  const file = fileURLToPath(new URL(`../${path}`, import.meta.url))
-  return { file: process.execPath, args: [...process.execArgv, file, ...args] }
+let compiled: Promise<string> | undefined
+
+/** A TypeScript program of bench/, compiled (see ../tsconfig.json). */
+export async function program(name: string, ...args: string[]): Promise<Command> {
+  compiled ??= run(
+    {
+      file: process.execPath,
+      args: ['node_modules/typescript-7/bin/tsc', '-p', 'bench/tsconfig.json', '--noCheck'],
+    },
+    120_000,
+  )
+  await compiled
+  return { file: process.execPath, args: [join(ROOT, 'target', 'bench', `${name}.js`), ...args] }
 }
 
-function describe(command: Command): string {
-  const words = [command.file, ...command.args].filter((word) => !process.execArgv.includes(word))
-  return words.map((word) => word.replace(ROOT, '')).join(' ')
+function describe({ file, args }: Command): string {
+  return [file, ...args].map((word) => word.replace(ROOT, '')).join(' ')
 }
 
 function start(command: Command, deadlineMs: number) {

@@ -1,6 +1,6 @@
 import type { Contest, Sample, Scale, Side, Target } from './bench.ts'
 import { benchProgram } from './cargo.ts'
-import { type Command, result, script, serve } from './child.ts'
+import { type Command, program, result, serve } from './child.ts'
 
 /** What the load generator reports (crates/bench/src/bin/load.rs). */
 interface LoadReport {
@@ -15,18 +15,14 @@ interface LoadReport {
 const BYTES = 64
 
 /** An echo server in its own process, under a closed loop of messages of 64 bytes. */
-export function echoSide(
-  name: string,
-  connections: number,
-  server: () => Command | Promise<Command>,
-): Side {
+export function echoSide(name: string, connections: number, server: () => Promise<Command>): Side {
   return { name, measure: (scale) => measure(connections, scale, server) }
 }
 
 async function measure(
   connections: number,
   scale: Scale,
-  command: () => Command | Promise<Command>,
+  command: () => Promise<Command>,
 ): Promise<Sample> {
   const warmupMs = scale.short ? 200 : 1000
   const durationMs = scale.short ? 300 : 2000
@@ -63,11 +59,11 @@ function sampleOf(report: LoadReport): Sample {
 
 /** Echo with node:net, and with miolo with arguments of servers/miolo-echo.ts. */
 export function netSide(connections: number): Side {
-  return echoSide('net', connections, () => script('servers/node-net-echo.ts'))
+  return echoSide('net', connections, () => program('servers/node-net-echo'))
 }
 
 export function mioloSide(name: string, connections: number, ...args: string[]): Side {
-  return echoSide(name, connections, () => script('servers/miolo-echo.ts', ...args))
+  return echoSide(name, connections, () => program('servers/miolo-echo', ...args))
 }
 
 /** Both drivers against node:net. */

@@ -22,10 +22,13 @@ async function miolo(count: number): Promise<void> {
 
 /** A native thread that calls a threadsafe function once for each event. */
 async function tsfn(count: number): Promise<void> {
-  const { callPerEvent } = await import('../../ts/bridge/native/binding.js')
+  const native = new URL('./bridge/native/binding.js', import.meta.resolve('miolo'))
+  const { callPerEvent } = (await import(native.href)) as {
+    callPerEvent(count: number, callback: (event: number) => void): void
+  }
   await new Promise<void>((resolve) => {
     let received = 0
-    callPerEvent(count, (event: number) => {
+    callPerEvent(count, (event) => {
       if (event !== received) throw new Error(`event ${event} instead of ${received}`)
       received += 1
       if (received === count) resolve()

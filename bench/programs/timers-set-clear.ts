@@ -27,8 +27,8 @@ function measure<T>(
 }
 
 async function node(timeouts: number): Promise<Spans> {
-  const fired = (): never => {
-    throw new Error('a timeout fired that was to be cleared')
+  const fired = (index: number): never => {
+    throw new Error(`timeout ${index} fired that was to be cleared`)
   }
   return measure(timeouts, (index) => setTimeout(fired, DELAY_MS, index), clearTimeout)
 }
@@ -49,8 +49,8 @@ async function miolo(timeouts: number): Promise<Spans> {
       )
       loop.shutdown()
     },
-    timeout() {
-      throw new Error('a timeout fired that was to be cleared')
+    timeout(_, index) {
+      throw new Error(`timeout ${index} fired that was to be cleared`)
     },
   })
   loop.close()

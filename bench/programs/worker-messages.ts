@@ -4,6 +4,7 @@
  * loop, which the answers come to, is run by runSync.
  */
 import { once } from 'node:events'
+import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 
 import { EventLoop, Sender, type SharedSender } from 'miolo'
@@ -29,9 +30,9 @@ const CAPACITY = 65_536
 
 const loop = side === 'port' ? null : new EventLoop<unknown, Message>({ notifyCapacity: CAPACITY })
 const task: Task = { side, kind, messages, warmup, toMain: loop?.channel().share() ?? null }
-const worker = new Worker(new URL('./worker-messages-worker.ts', import.meta.url), {
-  workerData: task,
-})
+// Beside this file and, like it, compiled.
+const file = `./worker-messages-worker${extname(import.meta.url)}`
+const worker = new Worker(new URL(file, import.meta.url), { workerData: task })
 const [greeting] = (await once(worker, 'message')) as [{ toWorker: SharedSender | null }]
 
 /** Takes what `go` makes the worker send, in the order it was sent. Resolves when all is there. */
