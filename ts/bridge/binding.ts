@@ -28,9 +28,8 @@ interface Binding {
   loopInterrupt(loop: NativeLoop): void
   loopWhy(loop: NativeLoop): string | null
   loopShare(loop: NativeLoop, lanes: Int32Array): number
-  loopTakeSpilled(loop: NativeLoop, lane: number): { kind: number; bytes: Buffer } | null
+  loopTakeSpilled(loop: NativeLoop, lane: number): Buffer | null
   loopClose(loop: NativeLoop): void
-  stopAllLoops(): void
 
   senderAttach(
     id: number,

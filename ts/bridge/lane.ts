@@ -2,13 +2,13 @@
  * A lane: messages of a Sender in another isolate, through shared memory.
  *
  * ```text
- *   header  kind | length << 8   the length of the payload in bytes
- *   word    an int32 payload, or nothing
- *   payload padded to 8 bytes
+ *   word 0  its kind
+ *   word 1  the length of its payload in bytes; of an INTEGER, the integer
+ *   payload, padded to 8 bytes
  * ```
  *
- * A message never wraps around the end of the lane; a header of kind SKIP fills what is left there. What has no room
- * is spilled to the native side, and so is all that follows until that has been received: the order holds.
+ * A message never wraps around the end of the lane; one of kind SKIP fills what is left there. What has no room is
+ * spilled to the native side, and so is all that follows until the receiver has taken it over: the order holds.
  *
  * A worker can be terminated anywhere, but not between two calls of Atomics: so a message is written first, and then
  * counted and published by nothing else.
@@ -36,20 +36,27 @@ const MASK = at.LANE_BYTES - 1
 /** Strings that are looked at letter by letter, which is faster than a call for them. */
 const SHORT = 128
 
-/** Views of one lane's words and bytes. */
-class Lane {
+/** Views of messages, one behind the other. */
+class Messages {
   readonly words: Int32Array
   readonly bytes: Uint8Array
-  readonly buffer: Buffer
   readonly floats: Float64Array
+  readonly buffer: Buffer
 
-  constructor(lanes: Int32Array, index: number) {
-    const start = lanes.byteOffset + index * at.LANE_WORDS * 4
-    const data = start + at.LANE_CONTROL_WORDS * 4
-    this.words = new Int32Array(lanes.buffer, start, at.LANE_WORDS)
-    this.bytes = new Uint8Array(lanes.buffer, data, at.LANE_BYTES)
-    this.buffer = Buffer.from(lanes.buffer as ArrayBuffer, data, at.LANE_BYTES)
-    this.floats = new Float64Array(lanes.buffer, data, at.LANE_BYTES / 8)
+  constructor(memory: ArrayBufferLike, start: number, length: number) {
+    this.words = new Int32Array(memory, start, length / 4)
+    this.bytes = new Uint8Array(memory, start, length)
+    this.floats = new Float64Array(memory, start, length / 8)
+    this.buffer = Buffer.from(memory as ArrayBuffer, start, length)
+  }
+}
+
+/** Views of one lane: its control words, and the messages in it. */
+function laneOf(lanes: Int32Array, index: number): { control: Int32Array; data: Messages } {
+  const start = lanes.byteOffset + index * at.LANE_WORDS * 4
+  return {
+    control: new Int32Array(lanes.buffer, start, at.LANE_CONTROL_WORDS),
+    data: new Messages(lanes.buffer, start + at.LANE_CONTROL_WORDS * 4, at.LANE_BYTES),
   }
 }
 
@@ -60,10 +67,8 @@ export class LaneSender<Message> {
   readonly #memory: Int32Array
   readonly #capacity: number
   readonly #attachment: NativeAttachment
-  readonly #words: Int32Array
-  readonly #bytes: Uint8Array
-  readonly #buffer: Buffer
-  readonly #floats: Float64Array
+  readonly #control: Int32Array
+  readonly #data: Messages
   #sent: number
   #tail: number
   /** The payload of a message that will be spilled. */
@@ -76,16 +81,14 @@ export class LaneSender<Message> {
     index: number,
     capacity: number,
   ) {
-    const lane = new Lane(lanes, index)
+    const { control, data } = laneOf(lanes, index)
     this.#attachment = attachment
     this.#memory = memory
     this.#capacity = capacity
-    this.#words = lane.words
-    this.#bytes = lane.bytes
-    this.#buffer = lane.buffer
-    this.#floats = lane.floats
-    this.#sent = Atomics.load(lane.words, at.LANE_SENT)
-    this.#tail = Atomics.load(lane.words, at.LANE_BYTE_TAIL)
+    this.#control = control
+    this.#data = data
+    this.#sent = Atomics.load(control, at.LANE_SENT)
+    this.#tail = Atomics.load(control, at.LANE_BYTE_TAIL)
   }
 
   send(message: Message): void {
@@ -102,8 +105,8 @@ export class LaneSender<Message> {
       }
       const sent = (this.#sent + 1) | 0
       if (Atomics.compareExchange(this.#memory, at.QUEUED, queued, queued + 1) === queued) {
-        Atomics.store(this.#words, at.LANE_BYTE_TAIL, start)
-        Atomics.store(this.#words, at.LANE_SENT, sent)
+        Atomics.store(this.#control, at.LANE_BYTE_TAIL, start)
+        Atomics.store(this.#control, at.LANE_SENT, sent)
         this.#tail = start
         this.#sent = sent
         break
@@ -135,7 +138,7 @@ export class LaneSender<Message> {
       } else {
         const place = this.#place(8)
         if (place >= 0) {
-          this.#floats[(place + HEADER) >> 3] = message
+          this.#data.floats[(place + HEADER) >> 3] = message
           return this.#finish(place, FLOAT, 8, 0)
         }
       }
@@ -153,7 +156,7 @@ export class LaneSender<Message> {
       this.#aside = payload
       return ~kind
     }
-    this.#bytes.set(payload, place + HEADER)
+    this.#data.bytes.set(payload, place + HEADER)
     return this.#finish(place, kind, payload.length, 0)
   }
 
@@ -162,7 +165,7 @@ export class LaneSender<Message> {
     if (length <= SHORT) {
       const place = this.#place(length)
       if (place >= 0) {
-        const bytes = this.#bytes
+        const { bytes } = this.#data
         let index = 0
         for (; index < length; index++) {
           const code = message.charCodeAt(index)
@@ -177,28 +180,29 @@ export class LaneSender<Message> {
       this.#aside = Buffer.from(message, 'utf16le')
       return ~UTF16
     }
-    this.#buffer.write(message, place + HEADER, 'utf16le')
+    this.#data.buffer.write(message, place + HEADER, 'utf16le')
     return this.#finish(place, UTF16, length * 2, 0)
   }
 
   /** Where a message with so much payload can go, or −1. */
   #place(payload: number): number {
     const size = HEADER + padded(payload)
-    if (payload > LONGEST || Atomics.load(this.#words, at.LANE_SPILLED) !== 0) return -1
+    if (payload > LONGEST || Atomics.load(this.#control, at.LANE_SPILLED) !== 0) return -1
     const place = this.#tail & MASK
     const left = at.LANE_BYTES - place
     const needed = size <= left ? size : left + size
-    const used = (this.#tail - Atomics.load(this.#words, at.LANE_BYTE_HEAD)) | 0
+    const used = (this.#tail - Atomics.load(this.#control, at.LANE_BYTE_HEAD)) | 0
     if (used + needed > at.LANE_BYTES) return -1
     if (size <= left) return place
-    this.#words[at.LANE_CONTROL_WORDS + (place >> 2)] = SKIP | ((left - HEADER) << 8)
+    this.#data.words[place >> 2] = SKIP
+    this.#data.words[(place >> 2) + 1] = left - HEADER
     return 0
   }
 
-  #finish(place: number, kind: number, length: number, word: number): number {
-    const index = at.LANE_CONTROL_WORDS + (place >> 2)
-    this.#words[index] = kind | (length << 8)
-    this.#words[index + 1] = word
+  #finish(place: number, kind: number, length: number, integer: number): number {
+    const { words } = this.#data
+    words[place >> 2] = kind
+    words[(place >> 2) + 1] = kind === INTEGER ? integer : length
     const from = this.#tail & MASK
     const skipped = place === from ? 0 : at.LANE_BYTES - from
     return (this.#tail + skipped + HEADER + padded(length)) | 0
@@ -209,65 +213,88 @@ export class LaneSender<Message> {
 export class LaneReceiver {
   readonly #loop: NativeLoop
   readonly #index: number
-  readonly #words: Int32Array
-  readonly #bytes: Uint8Array
-  readonly #buffer: Buffer
-  readonly #floats: Float64Array
+  readonly #control: Int32Array
+  readonly #lane: Messages
   #head = 0
   #received = 0
+  /** Spilled messages that were taken over, and how far they have been received. */
+  #spilled: Messages | undefined
+  #spilledHead = 0
 
   constructor(loop: NativeLoop, lanes: Int32Array, index: number) {
-    const lane = new Lane(lanes, index)
+    const { control, data } = laneOf(lanes, index)
     this.#loop = loop
     this.#index = index
-    this.#words = lane.words
-    this.#bytes = lane.bytes
-    this.#buffer = lane.buffer
-    this.#floats = lane.floats
+    this.#control = control
+    this.#lane = data
   }
 
   /** The oldest message, one that has been counted. */
   receive(): unknown {
     this.#received = (this.#received + 1) | 0
     for (;;) {
-      if (this.#head === Atomics.load(this.#words, at.LANE_BYTE_TAIL)) return this.#receiveSpilled()
-      const place = this.#head & MASK
-      const header = this.#words[at.LANE_CONTROL_WORDS + (place >> 2)] as number
-      const kind = header & 0xff
-      const length = header >>> 8
-      const start = place + HEADER
-      if (start + length > at.LANE_BYTES) throw corrupt()
-      this.#head = (this.#head + HEADER + padded(length)) | 0
-      if (kind === INTEGER) return this.#words[at.LANE_CONTROL_WORDS + (place >> 2) + 1]
-      if (kind === FLOAT) return this.#floats[start >> 3]
-      if (kind === LATIN1) return this.#buffer.toString('latin1', start, start + length)
-      if (kind !== SKIP) return this.#decode(kind, this.#bytes.slice(start, start + length))
+      if (this.#spilled !== undefined) return this.#receiveSpilled(this.#spilled)
+      if (this.#head === Atomics.load(this.#control, at.LANE_BYTE_TAIL)) this.#takeSpilled()
+      else {
+        const place = this.#head & MASK
+        const kind = this.#lane.words[place >> 2] as number
+        this.#head = (this.#head + sizeAt(this.#lane, place)) | 0
+        if (kind !== SKIP) return decode(this.#lane, place)
+      }
     }
   }
 
   /** Gives the places of the received messages back to the Sender. */
   release(): void {
-    Atomics.store(this.#words, at.LANE_BYTE_HEAD, this.#head)
-    Atomics.store(this.#words, at.LANE_RECEIVED, this.#received)
+    Atomics.store(this.#control, at.LANE_BYTE_HEAD, this.#head)
+    Atomics.store(this.#control, at.LANE_RECEIVED, this.#received)
   }
 
-  #receiveSpilled(): unknown {
-    const spilled = native.loopTakeSpilled(this.#loop, this.#index)
-    if (spilled === null) throw corrupt()
-    if (spilled.kind === FLOAT) return new Float64Array(Uint8Array.from(spilled.bytes).buffer)[0]
-    return this.#decode(spilled.kind, new Uint8Array(spilled.bytes.buffer, spilled.bytes.byteOffset, spilled.bytes.length))
+  #takeSpilled(): void {
+    const taken = native.loopTakeSpilled(this.#loop, this.#index)
+    if (taken === null) throw corrupt()
+    this.#spilled = new Messages(taken.buffer, taken.byteOffset, taken.length)
+    this.#spilledHead = 0
   }
 
-  #decode(kind: number, bytes: Uint8Array): unknown {
-    if (kind === BYTES) return bytes
-    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
-    if (kind === UTF16) return buffer.toString('utf16le')
-    if (kind !== SERIALIZED) throw corrupt()
-    try {
-      return deserialize(buffer)
-    } catch {
+  #receiveSpilled(spilled: Messages): unknown {
+    const place = this.#spilledHead
+    this.#spilledHead += sizeAt(spilled, place)
+    if (this.#spilledHead === spilled.bytes.length) this.#spilled = undefined
+    return decode(spilled, place)
+  }
+}
+
+/** The size of the message at `place`, which cannot be longer than what holds it. */
+function sizeAt({ words, bytes }: Messages, place: number): number {
+  if (words[place >> 2] === INTEGER) return HEADER
+  const length = words[(place >> 2) + 1] as number
+  if (length < 0 || length > bytes.length - place - HEADER) throw corrupt()
+  return HEADER + padded(length)
+}
+
+function decode({ words, bytes, floats, buffer }: Messages, place: number): unknown {
+  const length = words[(place >> 2) + 1] as number
+  const start = place + HEADER
+  switch (words[place >> 2]) {
+    case INTEGER:
+      return length
+    case FLOAT:
+      return floats[start >> 3]
+    case LATIN1:
+      return buffer.toString('latin1', start, start + length)
+    case UTF16:
+      return buffer.toString('utf16le', start, start + length)
+    case BYTES:
+      return bytes.slice(start, start + length)
+    case SERIALIZED:
+      try {
+        return deserialize(bytes.slice(start, start + length))
+      } catch {
+        throw corrupt()
+      }
+    default:
       throw corrupt()
-    }
   }
 }
 

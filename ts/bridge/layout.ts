@@ -130,11 +130,11 @@ export const LANE_SPILLED = 80
 /** Words before the bytes of a lane. */
 export const LANE_CONTROL_WORDS = 128
 /** Bytes of data in a lane, a power of two. */
-export const LANE_BYTES = 262144
+export const LANE_BYTES = 524288
 /** Words of a lane: its control words and its bytes. */
-export const LANE_WORDS = 65664
+export const LANE_WORDS = 131200
 /** Words of all lanes. */
-export const LANES_WORDS = 4202496
+export const LANES_WORDS = 8396800
 
 /** Where the rings and the readiness words of one loop are. */
 export interface Layout {

@@ -162,7 +162,7 @@ table! {
         /// Words before the bytes of a lane.
         LANE_CONTROL_WORDS: usize = 128;
         /// Bytes of data in a lane, a power of two.
-        LANE_BYTES: usize = 256 * 1024;
+        LANE_BYTES: usize = 512 * 1024;
         /// Words of a lane: its control words and its bytes.
         LANE_WORDS: usize = LANE_CONTROL_WORDS + LANE_BYTES / 4;
         /// Words of all lanes.

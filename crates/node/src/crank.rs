@@ -170,8 +170,8 @@ impl Crank {
         Ok(())
     }
 
-    /// What every turn does before it sleeps: returns how long it may.
-    fn settle(&self, timeout: Option<Duration>) -> Option<Duration> {
+    /// What is to be done before the loop sleeps, in its poll or elsewhere: returns how long it may.
+    pub fn settle(&self, timeout: Option<Duration>) -> Option<Duration> {
         let mut state = self.lock();
         let Some(state) = &mut *state else {
             return Some(Duration::ZERO);

@@ -245,23 +245,13 @@ pub fn loop_share(handle: Handle<LoopHandle>, memory: View) -> Result<u32> {
     Ok(id)
 }
 
-/// A message that was spilled.
-#[napi(object)]
-pub struct SpilledMessage {
-    pub kind: u32,
-    pub bytes: Buffer,
-}
-
-/// The oldest spilled message of a lane.
+/// The oldest spilled messages of a lane.
 #[napi(catch_unwind)]
-pub fn loop_take_spilled(handle: Handle<LoopHandle>, lane: u32) -> Option<SpilledMessage> {
+pub fn loop_take_spilled(handle: Handle<LoopHandle>, lane: u32) -> Option<Buffer> {
     let shared = handle.lanes.borrow();
     let shared = shared.as_ref()?;
-    let message = shared.lanes.unspill(&shared.memory.words(), lane as usize)?;
-    Some(SpilledMessage {
-        kind: message.kind,
-        bytes: message.bytes.into(),
-    })
+    let messages = shared.lanes.unspill(&shared.memory.words(), lane as usize)?;
+    Some(messages.into())
 }
 
 /// Stops the driver for good and lets go of the memory.

@@ -2,20 +2,30 @@
 //!
 //! The bytes of a message go straight from the sending to the receiving TypeScript through the
 //! lane's shared memory. Native code reads how many were sent, and keeps what does not fit: a
-//! message too long, or sent while the lane is full, is *spilled* into a queue here.
+//! message too long, or sent while the lane is full, is *spilled* into a queue here, in the form
+//! that it would have in the lane.
 
 use std::collections::{HashMap, VecDeque};
+use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
 use miolo_bridge::{Words, layout};
 
 use crate::crank::Crank;
+use crate::memory::Bytes;
 
-/// What a spilled message is: its kind (known to TypeScript alone) and its bytes.
-pub struct Spilled {
-    pub kind: u32,
-    pub bytes: Vec<u8>,
+/// Bytes of a message's header: its kind, known to TypeScript alone, and its payload's length.
+const HEADER: usize = 8;
+
+/// Spilled messages are received so many bytes at a time.
+const CHUNK: usize = 1 << 20;
+
+/// Spilled messages, one behind the other.
+#[derive(Default)]
+struct Chunk {
+    bytes: Vec<u8>,
+    messages: u32,
 }
 
 /// The lanes of one loop, as every thread may know them.
@@ -25,7 +35,7 @@ pub struct Lanes {
     /// Where the loop's and the lanes' memory begins, so that a SharedSender can prove itself.
     pub addresses: (usize, usize),
     taken: Mutex<[bool; layout::LANES]>,
-    spills: [Mutex<VecDeque<Spilled>>; layout::LANES],
+    spills: [Mutex<VecDeque<Chunk>>; layout::LANES],
 }
 
 impl Lanes {
@@ -52,18 +62,47 @@ impl Lanes {
     }
 
     /// Keeps a message that its lane has no room for, and then counts it as sent.
-    pub fn spill(&self, memory: &Words, index: usize, message: Spilled) {
+    ///
+    /// # Safety
+    /// `payload` can be read.
+    pub unsafe fn spill(&self, memory: &Words, index: usize, kind: u32, payload: Bytes) {
         let lane = Lane::new(memory, index);
-        lock(&self.spills[index]).push_back(message);
+        let mut chunks = lock(&self.spills[index]);
+        let size = (HEADER + payload.length).next_multiple_of(HEADER);
+        let mut chunk = match chunks.pop_back() {
+            Some(chunk) if chunk.bytes.len() + size <= CHUNK => chunk,
+            full => {
+                chunks.extend(full);
+                Chunk::default()
+            }
+        };
+        let start = chunk.bytes.len();
+        chunk.bytes.resize(start + size, 0);
+        chunk.bytes[start..start + 4].copy_from_slice(&kind.to_ne_bytes());
+        chunk.bytes[start + 4..start + 8].copy_from_slice(&(payload.length as u32).to_ne_bytes());
+        // SAFETY: the chunk has room for it behind the header; the bytes are copied without a slice
+        // of memory that JavaScript may share.
+        unsafe {
+            ptr::copy_nonoverlapping(
+                payload.address,
+                chunk.bytes[start + HEADER..].as_mut_ptr(),
+                payload.length,
+            );
+        }
+        chunk.messages += 1;
+        chunks.push_back(chunk);
         lane.spilled().fetch_add(1, Ordering::SeqCst);
         lane.sent().fetch_add(1, Ordering::SeqCst);
     }
 
-    /// The oldest spilled message of a lane.
-    pub fn unspill(&self, memory: &Words, index: usize) -> Option<Spilled> {
-        let message = lock(self.spills.get(index)?).pop_front()?;
-        Lane::new(memory, index).spilled().fetch_sub(1, Ordering::SeqCst);
-        Some(message)
+    /// The oldest spilled messages of a lane.
+    pub fn unspill(&self, memory: &Words, index: usize) -> Option<Vec<u8>> {
+        let mut chunks = lock(self.spills.get(index)?);
+        let chunk = chunks.pop_front()?;
+        Lane::new(memory, index)
+            .spilled()
+            .fetch_sub(chunk.messages, Ordering::SeqCst);
+        Some(chunk.bytes)
     }
 }
 

@@ -7,7 +7,7 @@ use napi::{Either, Result};
 use napi_derive::napi;
 
 use crate::handle::{Give, Handle, Held};
-use crate::lanes::{self, Lanes, Spilled};
+use crate::lanes::{self, Lanes};
 use crate::memory::{Pinned, View};
 
 /// A lane, while a Sender has it.
@@ -87,16 +87,11 @@ pub fn sender_ring(attachment: Handle<Attachment>) -> bool {
 /// Keeps a message that the lane has no room for.
 #[napi(catch_unwind)]
 pub fn sender_spill(attachment: Handle<Attachment>, kind: u32, bytes: View) {
-    let bytes = bytes.bytes();
-    let mut copy = Vec::with_capacity(bytes.length);
-    // SAFETY: the array is an argument of the call under way; the bytes are copied without a
-    // slice of memory that JavaScript may share.
-    unsafe {
-        std::ptr::copy_nonoverlapping(bytes.address, copy.as_mut_ptr(), bytes.length);
-        copy.set_len(bytes.length);
-    }
     let words = attachment.memory.words();
-    attachment
-        .lanes
-        .spill(&words, attachment.lane, Spilled { kind, bytes: copy });
+    // SAFETY: the array is an argument of the call under way.
+    unsafe {
+        attachment
+            .lanes
+            .spill(&words, attachment.lane, kind, bytes.bytes());
+    }
 }

@@ -127,7 +127,7 @@ impl Embedded {
         self.0.rest();
     }
 
-    /// Sets the timer to the loop's next deadline.
+    /// Has the loop sleep in libuv, until its next deadline at most.
     pub fn arm(&self) {
         self.0.arm();
     }
@@ -169,7 +169,12 @@ impl Watch {
         if !self.running.get() || self.closed.get() {
             return;
         }
-        let next = self.crank.next_deadline();
+        // From here on the loop sleeps in libuv, and whoever wakes it rings its descriptor.
+        let next = match self.crank.settle(None) {
+            Some(Duration::ZERO) => Some(Instant::now()),
+            Some(_) => self.crank.next_deadline(),
+            None => None,
+        };
         if next == self.armed.replace(next) {
             return;
         }
