@@ -46,18 +46,27 @@ fn regions_follow_each_other_on_lines_of_their_own() {
 }
 
 #[test]
-fn typescript_has_every_constant() {
+fn typescript_has_the_constants_and_their_docs() {
     let typescript = typescript();
-    for line in [
-        "export const EVENT_HEAD = 0\n",
-        "export const LANE_BYTES = 262144\n",
-        "export const EVENT_TICK = 5\n",
+    for expected in [
+        format!("/** Events published; Rust writes. */\nexport const EVENT_TAIL = {EVENT_TAIL}\n"),
+        format!("\nexport const EVENT_TICK = {EVENT_TICK}\n"),
+        format!("\nexport const GENERATION_MASK = {GENERATION_MASK}\n"),
+        format!("\nexport const LANES_WORDS = {LANES_WORDS}\n"),
     ] {
-        assert!(typescript.contains(line), "{line}");
+        assert!(typescript.contains(&expected), "{expected}");
     }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "Miri reads no files")]
+fn the_typescript_module_is_current() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../ts/bridge/layout.ts");
+    let module = std::fs::read_to_string(path).expect(path);
+    let hint = "cargo run -p miolo-bridge --example layout > ts/bridge/layout.ts";
     assert!(
-        typescript
-            .contains("/** Events published; Rust writes. */\nexport const EVENT_TAIL = 16\n")
+        module.replace("\r\n", "\n") == typescript(),
+        "{path} is stale: {hint}"
     );
 }
 
