@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs'
 
 import { json, table } from './lib/report.ts'
+import { TOLERATED } from './lib/quiet.ts'
 import { type Options, parseOptions, USAGE } from './lib/options.ts'
 import { type Outcome, runBench } from './lib/runner.ts'
 
@@ -47,6 +48,14 @@ for (const bench of benches) {
   await runBench(bench, options.rounds, { short: options.short }, outcome)
 }
 console.log(table(outcome.rows))
+const taken = outcome.samples.flatMap(({ rounds }) => rounds)
+const disturbed = taken.filter((sample) => (sample?.foreign ?? 0) > TOLERATED).length
+if (disturbed > 0) {
+  console.log(
+    `\n${disturbed} of ${taken.length} measurements were disturbed: other programs used more than ` +
+      `${TOLERATED * 100} % of the processors.`,
+  )
+}
 if (options.json !== null) writeFileSync(options.json, json(options, outcome))
 if (outcome.failures.length > 0) {
   console.log(`\nFailed:\n${outcome.failures.map((failure) => `- ${failure}`).join('\n')}`)

@@ -1,4 +1,5 @@
-import type { Bench, Contest, Figure, Sample, Scale, Target } from './bench.ts'
+import type { Bench, Contest, Figure, Sample, Scale, Side, Target } from './bench.ts'
+import { undisturbed } from './quiet.ts'
 import { isMet, type Summary, summary } from './stats.ts'
 
 /** A line of the table. */
@@ -16,10 +17,13 @@ export interface Row {
   met: boolean | null
 }
 
+/** A measurement, and the share of the machine that others used meanwhile, where that is known. */
+export type Taken = Sample & { foreign?: number }
+
 export interface Outcome {
   rows: Row[]
   /** Every measurement: contest, side, then a sample for each round. */
-  samples: { bench: string; contest: string; side: string; rounds: (Sample | null)[] }[]
+  samples: { bench: string; contest: string; side: string; rounds: (Taken | null)[] }[]
   /** What failed, and why; never a matter of speed. */
   failures: string[]
 }
@@ -53,14 +57,14 @@ async function measure(
   rounds: number,
   scale: Scale,
   failures: string[],
-): Promise<Map<string, (Sample | null)[]>> {
-  const samples = new Map<string, (Sample | null)[]>(contest.sides.map(({ name }) => [name, []]))
+): Promise<Map<string, (Taken | null)[]>> {
+  const samples = new Map<string, (Taken | null)[]>(contest.sides.map(({ name }) => [name, []]))
   for (let round = 0; round < rounds; round += 1) {
     const sides = round % 2 === 0 ? contest.sides : [...contest.sides].reverse()
     for (const side of sides) {
       const label = `${[bench.name, contest.name].join(' ').trim()}: ${side.name}, round ${round + 1}`
       try {
-        const sample = await side.measure(scale)
+        const sample = await take(side, scale)
         samples.get(side.name)!.push(sample)
         process.stderr.write(`${label}: ${brief(sample)}\n`)
       } catch (error) {
@@ -74,6 +78,12 @@ async function measure(
   return samples
 }
 
+async function take(side: Side, scale: Scale): Promise<Taken> {
+  if (scale.short) return side.measure(scale)
+  const { result, foreign } = await undisturbed(() => side.measure(scale))
+  return foreign === null ? result : { ...result, foreign }
+}
+
 function brief(sample: Sample): string {
   return Object.entries(sample)
     .map(([metric, value]) => `${metric} ${Number(value.toPrecision(4))}`)
@@ -84,7 +94,7 @@ function row(
   bench: Bench,
   contest: Contest,
   figure: Figure,
-  samples: Map<string, (Sample | null)[]>,
+  samples: Map<string, (Taken | null)[]>,
   scale: Scale,
 ): Row {
   const values = (side: string): number[] =>
