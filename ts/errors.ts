@@ -100,6 +100,11 @@ export function outOfRange(name: string, expected: string, value: unknown): Rang
   return withCode(new RangeError(message), 'ERR_OUT_OF_RANGE')
 }
 
+/** What was read from shared memory makes no sense: somebody has written there. @internal */
+export function corrupt(what: string): LoopError {
+  return new LoopError('ERR_MIOLO_FAILED', `its shared memory was overwritten: ${what}`)
+}
+
 /** An error of the system's as Node would throw it. @internal */
 export function systemError(errno: number, syscall: string, where?: SocketAddress): Error {
   if (errno === native.ALREADY_REGISTERED) return new LoopError('ERR_MIOLO_REGISTERED_ELSEWHERE')

@@ -8,7 +8,7 @@ import { type Evented, registrable } from './net/evented.ts'
 import { PollOpt } from './poll-opt.ts'
 import { Sender } from './sender.ts'
 import type { TimeoutHandle } from './timeout-handle.ts'
-import { duration, instance, integer, object } from './validate.ts'
+import { duration, integer, object } from './validate.ts'
 
 const CALLBACKS = ['ready', 'notify', 'timeout', 'interrupted', 'tick'] as const
 /** What setTimeout can wait for. */
@@ -89,7 +89,7 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
   shutdown(): void {
     this.#open()
     this.#running = false
-    if (this.#bridge.isActive()) this.#bridge.stopSoon()
+    if (this.#bridge.heedsShutdown()) this.#bridge.stopSoon()
     else this.#shutdown = true
   }
 
@@ -236,8 +236,8 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
     this.#open()
     return [
       integer(token, 'token', 0, Number.MAX_SAFE_INTEGER),
-      instance(interest, EventSet, 'interest'),
-      instance(opt, PollOpt, 'opt'),
+      EventSet.check(interest, 'interest'),
+      PollOpt.check(opt, 'opt'),
     ]
   }
 }

@@ -1,4 +1,4 @@
-import { instance } from './validate.ts'
+import { invalidType } from './errors.ts'
 
 const NAMES = ['Readable', 'Writable', 'Error', 'Hup'] as const
 
@@ -48,6 +48,12 @@ export class EventSet {
     return EventSet.#all[bits & 15] as EventSet
   }
 
+  /** The argument, if it is one of those made here. @internal */
+  static check(value: unknown, name: string): EventSet {
+    if (value instanceof EventSet && EventSet.#all[value.bits & 15] === value) return value
+    throw invalidType(name, 'an EventSet', value)
+  }
+
   /** Whether the set holds readable. */
   isReadable(): boolean {
     return (this.bits & 1) !== 0
@@ -70,20 +76,20 @@ export class EventSet {
   }
   /** Whether the set holds all of `other`. */
   contains(other: EventSet): boolean {
-    const { bits } = instance(other, EventSet, 'other')
+    const { bits } = EventSet.check(other, 'other')
     return (this.bits & bits) === bits
   }
   /** What is in either set. mio: `|`. */
   union(other: EventSet): EventSet {
-    return EventSet.of(this.bits | instance(other, EventSet, 'other').bits)
+    return EventSet.of(this.bits | EventSet.check(other, 'other').bits)
   }
   /** What is in both sets. mio: `&`. */
   intersection(other: EventSet): EventSet {
-    return EventSet.of(this.bits & instance(other, EventSet, 'other').bits)
+    return EventSet.of(this.bits & EventSet.check(other, 'other').bits)
   }
   /** What is in this set and not in `other`. mio: `-`. */
   difference(other: EventSet): EventSet {
-    return EventSet.of(this.bits & ~instance(other, EventSet, 'other').bits)
+    return EventSet.of(this.bits & ~EventSet.check(other, 'other').bits)
   }
   /** `Readable | Hup`, or the empty string; as mio's `Debug`. */
   toString(): string {

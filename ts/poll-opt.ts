@@ -1,4 +1,4 @@
-import { instance } from './validate.ts'
+import { invalidType } from './errors.ts'
 
 const EDGE = 0x20
 const LEVEL = 0x40
@@ -51,6 +51,12 @@ export class PollOpt {
     return PollOpt.#of(EDGE | LEVEL | ONESHOT)
   }
 
+  /** The argument, if it is one of those made here. @internal */
+  static check(value: unknown, name: string): PollOpt {
+    if (value instanceof PollOpt && PollOpt.#all[value.bits / EDGE] === value) return value
+    throw invalidType(name, 'a PollOpt', value)
+  }
+
   /** Whether the options hold edge. */
   isEdge(): boolean {
     return (this.bits & EDGE) !== 0
@@ -65,20 +71,20 @@ export class PollOpt {
   }
   /** Whether the options hold all of `other`. */
   contains(other: PollOpt): boolean {
-    const { bits } = instance(other, PollOpt, 'other')
+    const { bits } = PollOpt.check(other, 'other')
     return (this.bits & bits) === bits
   }
   /** What is in either. mio: `|`. */
   union(other: PollOpt): PollOpt {
-    return PollOpt.#of(this.bits | instance(other, PollOpt, 'other').bits)
+    return PollOpt.#of(this.bits | PollOpt.check(other, 'other').bits)
   }
   /** What is in both. mio: `&`. */
   intersection(other: PollOpt): PollOpt {
-    return PollOpt.#of(this.bits & instance(other, PollOpt, 'other').bits)
+    return PollOpt.#of(this.bits & PollOpt.check(other, 'other').bits)
   }
   /** What is in these options and not in `other`. mio: `-`. */
   difference(other: PollOpt): PollOpt {
-    return PollOpt.#of(this.bits & ~instance(other, PollOpt, 'other').bits)
+    return PollOpt.#of(this.bits & ~PollOpt.check(other, 'other').bits)
   }
   /** `Edge-Triggered | OneShot`, or the empty string; as mio's `Debug`. */
   toString(): string {

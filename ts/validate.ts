@@ -1,6 +1,10 @@
 /** Checks of arguments. Each returns its value or throws as Node's own functions do. */
 
+import { types } from 'node:util'
+
 import { invalidType, outOfRange } from './errors.ts'
+
+const { isUint8Array } = types
 
 /** A whole number between two bounds, both allowed. */
 export function integer(value: unknown, name: string, min: number, max: number): number {
@@ -33,8 +37,13 @@ export function object<T extends object>(value: T, name: string): T {
   return value
 }
 
-/** An instance of a class, whose constructor may be private. */
-export function instance<T>(value: T, type: { prototype: T; name: string }, name: string): T {
-  if (Function.prototype[Symbol.hasInstance].call(type, value)) return value
-  throw invalidType(name, `an instance of ${type.name}`, value)
+/** Bytes: a Uint8Array, a Buffer among them. */
+export function bytes(value: unknown, name: string): Uint8Array {
+  if (!isUint8Array(value)) throw invalidType(name, 'a Uint8Array', value)
+  return value
 }
+
+/** How many bytes there really are, whatever a subclass says. */
+export const lengthOf: (bytes: Uint8Array) => number = Function.prototype.call.bind(
+  Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'length')?.get as () => number,
+)

@@ -46,8 +46,10 @@ interface Binding {
   listenerBind(address: string, options: NativeListenOptions): NativeSocket | number
   listenerAccept(listener: NativeSocket): { socket: NativeSocket; peer: NativeAddress } | number
   streamConnect(address: string): NativeSocket | number
-  streamRead(stream: NativeSocket, into: Uint8Array): number
-  streamWrite(stream: NativeSocket, from: Uint8Array): number
+  streamTransfers(): {
+    read(stream: NativeSocket, into: Uint8Array): number
+    write(stream: NativeSocket, from: Uint8Array): number
+  }
   streamShutdown(stream: NativeSocket, how: number): number
   streamPeerAddress(stream: NativeSocket): NativeAddress | number
   streamSetNodelay(stream: NativeSocket, on: boolean): number

@@ -9,7 +9,7 @@
  */
 
 import type { EventLoopConfig } from '../config.ts'
-import { LoopError, NotifyError, systemError, TimerError } from '../errors.ts'
+import { corrupt, LoopError, NotifyError, systemError, TimerError } from '../errors.ts'
 import type { EventLoop } from '../event-loop.ts'
 import type { EventSet } from '../event-set.ts'
 import type { Handler, Token } from '../handler.ts'
@@ -117,6 +117,7 @@ export class Bridge<Timeout, Message> {
       registrations: this.#registrations,
       local: this.#local,
       lanes: this.#lanes,
+      capacity: config.notifyCapacity,
       returned: (value) => this.#returned(value),
     })
     const weak = new WeakRef(this)
@@ -127,6 +128,11 @@ export class Bridge<Timeout, Message> {
 
   isActive(): boolean {
     return this.#run !== undefined || this.#isSync
+  }
+
+  /** Whether a `run` or `runSync` is in progress, which a `shutdown` ends. */
+  heedsShutdown(): boolean {
+    return this.#isSync || this.#run?.isOnce === false
   }
 
   run(handler: Handler<Timeout, Message>, goesOn: () => boolean): Promise<void> {
@@ -164,8 +170,11 @@ export class Bridge<Timeout, Message> {
 
   #start(begun: Omit<Run<Timeout, Message>, 'resolve' | 'reject'>): Promise<void> {
     this.#clockOffset = this.#readClock()
-    native.loopRun(this.#native, this.#pumpFromOutside)
-    native.loopKeepAlive(this.#native, this.hasRef)
+    // A run that only looks needs nobody to turn the loop.
+    if (!begun.polls) {
+      native.loopRun(this.#native, this.#pumpFromOutside)
+      native.loopKeepAlive(this.#native, this.hasRef)
+    }
     if (!stopsAtExit) {
       stopsAtExit = true
       process.once('exit', closeAll)
@@ -228,7 +237,7 @@ export class Bridge<Timeout, Message> {
     let hasSpun = this.#config.spinUs === 0
     while (run.goesOn() || this.#delivery.isMidBatch) {
       const outcome = this.#delivery.deliver(run.handler, deadline)
-      if (outcome === 'closed') return
+      if (outcome === 'closed') break
       if (outcome === 'yield') {
         this.#isPumping = false
         return this.#pumpSoon()
@@ -243,7 +252,7 @@ export class Bridge<Timeout, Message> {
         run.goesOn = () => false
         this.#publishMessages()
         native.loopTurn(this.#native, 0)
-        if (this.#delivery.deliver(run.handler, Infinity) === 'closed') return
+        this.#delivery.deliver(run.handler, Infinity)
       } else if (this.#hasToFlush()) this.#flush()
       else if (!hasSpun) {
         hasSpun = true
@@ -281,6 +290,7 @@ export class Bridge<Timeout, Message> {
   #flush(): void {
     this.#publishMessages()
     native.loopFlush(this.#native)
+    if (this.#commands.arePending()) throw corrupt('the command ring')
   }
 
   #publishMessages(): void {
@@ -487,7 +497,8 @@ export class Bridge<Timeout, Message> {
     this.#delivery.isClosed = true
     Atomics.store(this.#words, at.QUEUED, QUEUE_CLOSED)
     for (const source of this.#registrations.sources()) source.registration = undefined
-    if (this.#run) this.#finish(this.#run)
+    // In a callback the pump ends the run, when it knows whether the callback throws.
+    if (this.#run && !this.#isPumping) this.#finish(this.#run)
     native.loopClose(this.#native)
   }
 }

@@ -1,5 +1,6 @@
 /** The command ring, seen by its writer: what JavaScript asks of the loop, without a native call. */
 
+import { corrupt } from '../errors.ts'
 import * as at from './layout.ts'
 import type { LoopMemory } from './memory.ts'
 
@@ -39,18 +40,23 @@ export class Commands {
 
   /** Whether the native side has not taken in everything yet. */
   arePending(): boolean {
-    return this.#tail !== Atomics.load(this.#words, at.COMMAND_HEAD)
+    return this.#tail !== this.#readHead()
   }
 
   #place(): number {
     if (((this.#tail - this.#head) | 0) === this.#records) {
-      this.#head = Atomics.load(this.#words, at.COMMAND_HEAD)
-      if (((this.#tail - this.#head) | 0) === this.#records) {
+      if (((this.#tail - this.#readHead()) | 0) === this.#records) {
         this.#flush()
-        this.#head = Atomics.load(this.#words, at.COMMAND_HEAD)
+        if (this.arePending()) throw corrupt('the command ring')
       }
     }
     return this.#start + (this.#tail & (this.#records - 1)) * at.RECORD_WORDS
+  }
+
+  #readHead(): number {
+    const head = Atomics.load(this.#words, at.COMMAND_HEAD)
+    if ((this.#tail - head) >>> 0 > this.#records) throw corrupt('the command ring')
+    return (this.#head = head)
   }
 
   #write(index: number, kind: number, slot: number, generation: number): void {

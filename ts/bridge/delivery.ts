@@ -1,6 +1,6 @@
 /** From records to callbacks: what the loop has written is handed to a Handler, batch by batch. */
 
-import { LoopError } from '../errors.ts'
+import { corrupt } from '../errors.ts'
 import { EventSet } from '../event-set.ts'
 import type { EventLoop } from '../event-loop.ts'
 import type { Handler } from '../handler.ts'
@@ -31,6 +31,8 @@ export interface Sources<Timeout, Message> {
   registrations: Registrations
   local: MessageQueue<Message>
   lanes: LaneReceiver[]
+  /** The most messages that can wait. */
+  capacity: number
   /** What to do with what a callback returned, if it returned anything. */
   returned(value: unknown): void
 }
@@ -80,16 +82,18 @@ export class Delivery<Timeout, Message> {
         const bits = events.takeReadiness(slot)
         if (bits === 0) return
         this.isMidBatch = true
-        this.#returned(handler.ready?.(loop, registrations.token(slot), EventSet.of(bits)))
-        if (registrations.isCurrent(slot, generation) && registrations.isLevel(slot)) {
-          this.#from.commands.rearm(slot, generation)
+        try {
+          this.#returned(handler.ready?.(loop, registrations.token(slot), EventSet.of(bits)))
+        } finally {
+          if (registrations.isCurrent(slot, generation) && registrations.isLevel(slot)) {
+            this.#from.commands.rearm(slot, generation)
+          }
         }
         return
       }
       case at.EVENT_NOTIFY:
-        if (slot !== LOCAL && this.#from.lanes[slot] === undefined) throw corrupt()
+        this.#messages = this.#countIn(slot, events.argument())
         this.#lane = slot
-        this.#messages = events.argument()
         return
       case at.EVENT_TIMEOUT:
         if (!timers.isCurrent(slot, generation)) return
@@ -101,8 +105,16 @@ export class Delivery<Timeout, Message> {
         this.#returned(handler.interrupted?.(loop))
         return
       default:
-        throw corrupt()
+        throw corrupt('an event')
     }
+  }
+
+  /** How many messages of a lane a record announces. */
+  #countIn(lane: number, count: number): number {
+    const { local, lanes, capacity } = this.#from
+    const most = lane === LOCAL ? local.length : lanes[lane] === undefined ? 0 : capacity
+    if (count < 1 || count > most) throw corrupt('a count of messages')
+    return count
   }
 
   #deliverMessage(handler: Handler<Timeout, Message>): void {
@@ -131,8 +143,4 @@ export class Delivery<Timeout, Message> {
   #returned(value: unknown): void {
     if (value !== undefined) this.#from.returned(value)
   }
-}
-
-function corrupt(): LoopError {
-  return new LoopError('ERR_MIOLO_FAILED', 'a record in its shared memory was overwritten')
 }

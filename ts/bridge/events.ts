@@ -1,5 +1,6 @@
 /** The event ring, seen by its reader. */
 
+import { corrupt } from '../errors.ts'
 import * as at from './layout.ts'
 import type { LoopMemory } from './memory.ts'
 
@@ -30,6 +31,7 @@ export class Events {
 
   isEmpty(): boolean {
     this.#tail = Atomics.load(this.#words, at.EVENT_TAIL)
+    if ((this.#tail - this.#head) >>> 0 > this.#mask + 1) throw corrupt('the event ring')
     return this.#head === this.#tail
   }
 

@@ -3,7 +3,7 @@
  *
  * ```text
  *   word 0  its kind
- *   word 1  the length of its payload in bytes; of an INTEGER, the integer
+ *   word 1  the length of its payload in bytes; of an INTEGER, the integer; of a SKIP, nothing
  *   payload, padded to 8 bytes
  * ```
  *
@@ -14,10 +14,12 @@
  * counted and published by nothing else.
  */
 
+import { types } from 'node:util'
 import { deserialize, serialize } from 'node:v8'
 
-import { LoopError, NotifyError } from '../errors.ts'
+import { corrupt, NotifyError } from '../errors.ts'
 import { native, type NativeAttachment, type NativeLoop } from './binding.ts'
+import { lengthOf } from '../validate.ts'
 import * as at from './layout.ts'
 import { isClosed, QUEUE_CLOSED } from './memory.ts'
 
@@ -146,18 +148,19 @@ export class LaneSender<Message> {
       return ~FLOAT
     }
     if (typeof message === 'string') return this.#writeString(message)
-    if (message instanceof Uint8Array) return this.#writeBytes(BYTES, message)
+    if (types.isUint8Array(message)) return this.#writeBytes(BYTES, message)
     return this.#writeBytes(SERIALIZED, clone(message))
   }
 
   #writeBytes(kind: number, payload: Uint8Array): number {
-    const place = this.#place(payload.length)
+    const length = lengthOf(payload)
+    const place = this.#place(length)
     if (place < 0) {
       this.#aside = payload
       return ~kind
     }
     this.#data.bytes.set(payload, place + HEADER)
-    return this.#finish(place, kind, payload.length, 0)
+    return this.#finish(place, kind, length, 0)
   }
 
   #writeString(message: string): number {
@@ -195,7 +198,6 @@ export class LaneSender<Message> {
     if (used + needed > at.LANE_BYTES) return -1
     if (size <= left) return place
     this.#data.words[place >> 2] = SKIP
-    this.#data.words[(place >> 2) + 1] = left - HEADER
     return 0
   }
 
@@ -232,16 +234,19 @@ export class LaneReceiver {
   /** The oldest message, one that has been counted. */
   receive(): unknown {
     this.#received = (this.#received + 1) | 0
-    for (;;) {
-      if (this.#spilled !== undefined) return this.#receiveSpilled(this.#spilled)
-      if (this.#head === Atomics.load(this.#control, at.LANE_BYTE_TAIL)) this.#takeSpilled()
-      else {
-        const place = this.#head & MASK
-        const kind = this.#lane.words[place >> 2] as number
-        this.#head = (this.#head + sizeAt(this.#lane, place)) | 0
-        if (kind !== SKIP) return decode(this.#lane, place)
-      }
+    if (this.#spilled !== undefined) return this.#receiveSpilled(this.#spilled)
+    const tail = Atomics.load(this.#control, at.LANE_BYTE_TAIL)
+    if (this.#head === tail) return this.#receiveSpilled(this.#takeSpilled())
+    let place = this.#head & MASK
+    if (this.#lane.words[place >> 2] === SKIP) {
+      this.#head = (this.#head + at.LANE_BYTES - place) | 0
+      place = 0
     }
+    const size = sizeAt(this.#lane, place)
+    this.#head = (this.#head + size) | 0
+    // What is left is no more than fits, or the message was not there.
+    if ((tail - this.#head) >>> 0 > at.LANE_BYTES - size) throw corrupt('a lane')
+    return decode(this.#lane, place)
   }
 
   /** Gives the places of the received messages back to the Sender. */
@@ -250,11 +255,11 @@ export class LaneReceiver {
     Atomics.store(this.#control, at.LANE_RECEIVED, this.#received)
   }
 
-  #takeSpilled(): void {
+  #takeSpilled(): Messages {
     const taken = native.loopTakeSpilled(this.#loop, this.#index)
-    if (taken === null) throw corrupt()
-    this.#spilled = new Messages(taken.buffer, taken.byteOffset, taken.length)
+    if (taken === null) throw corrupt('a lane')
     this.#spilledHead = 0
+    return (this.#spilled = new Messages(taken.buffer, taken.byteOffset, taken.length))
   }
 
   #receiveSpilled(spilled: Messages): unknown {
@@ -269,7 +274,7 @@ export class LaneReceiver {
 function sizeAt({ words, bytes }: Messages, place: number): number {
   if (words[place >> 2] === INTEGER) return HEADER
   const length = words[(place >> 2) + 1] as number
-  if (length < 0 || length > bytes.length - place - HEADER) throw corrupt()
+  if (length < 0 || length > bytes.length - place - HEADER) throw corrupt('a message')
   return HEADER + padded(length)
 }
 
@@ -291,15 +296,11 @@ function decode({ words, bytes, floats, buffer }: Messages, place: number): unkn
       try {
         return deserialize(bytes.slice(start, start + length))
       } catch {
-        throw corrupt()
+        throw corrupt('a message')
       }
     default:
-      throw corrupt()
+      throw corrupt('a message')
   }
-}
-
-function corrupt(): LoopError {
-  return new LoopError('ERR_MIOLO_FAILED', 'a lane of its shared memory was overwritten')
 }
 
 /** The structured clone of a value, as bytes. */

@@ -5,6 +5,10 @@ export class MessageQueue<Message> {
   #head = 0
   #length = 0
 
+  get length(): number {
+    return this.#length
+  }
+
   push(message: Message): void {
     if (this.#length === this.#items.length) this.#grow()
     this.#items[(this.#head + this.#length++) & (this.#items.length - 1)] = message

@@ -1,9 +1,11 @@
 import { native } from '../bridge/binding.ts'
-import { invalidType, invalidValue, systemError } from '../errors.ts'
-import { boolean, integer } from '../validate.ts'
+import { invalidValue, systemError } from '../errors.ts'
+import { boolean, bytes, integer, lengthOf } from '../validate.ts'
 import { type AddressLike, parseAddress, type SocketAddress } from './address.ts'
 import { type Evented, kRegistrable } from './evented.ts'
 import { check, Socket } from './socket.ts'
+
+const { read, write } = native.streamTransfers()
 
 const HOW = ['read', 'write', 'both']
 
@@ -40,9 +42,8 @@ export class TcpStream implements Evented {
    * @throws an `Error` with the system's code, such as `ECONNRESET`; `ERR_MIOLO_CLOSED`.
    */
   read(into: Uint8Array): number | null {
-    if (!(into instanceof Uint8Array)) throw invalidType('into', 'a Uint8Array', into)
-    if (into.length === 0) throw invalidValue('into', 'a Uint8Array that is not empty', into)
-    const count = native.streamRead(this[kRegistrable].native(), into)
+    if (lengthOf(bytes(into, 'into')) === 0) throw invalidValue('into', 'a Uint8Array that is not empty', into)
+    const count = read(this[kRegistrable].native(), into)
     if (count >= 0) return count
     if (count === native.WOULD_BLOCK) return null
     throw systemError(count, 'read')
@@ -55,8 +56,7 @@ export class TcpStream implements Evented {
    * @throws an `Error` with the system's code, such as `EPIPE` or `ECONNRESET`; `ERR_MIOLO_CLOSED`.
    */
   write(from: Uint8Array): number | null {
-    if (!(from instanceof Uint8Array)) throw invalidType('from', 'a Uint8Array', from)
-    const count = native.streamWrite(this[kRegistrable].native(), from)
+    const count = write(this[kRegistrable].native(), bytes(from, 'from'))
     if (count >= 0) return count
     if (count === native.WOULD_BLOCK) return null
     throw systemError(count, 'write')

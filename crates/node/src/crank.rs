@@ -186,7 +186,9 @@ impl Crank {
                 return sleep;
             }
             if state.forwarder.is_starved() {
-                self.memory.get(layout::WANT_ROOM).store(1, Ordering::SeqCst);
+                self.memory
+                    .get(layout::WANT_ROOM)
+                    .store(1, Ordering::SeqCst);
             }
             self.loop_parking.park();
             if !state.forwarder.has_news() {
@@ -222,7 +224,9 @@ impl Crank {
 
     fn has_news(&self) -> bool {
         let state = self.lock();
-        state.as_ref().is_some_and(|state| state.forwarder.has_news())
+        state
+            .as_ref()
+            .is_some_and(|state| state.forwarder.has_news())
     }
 
     /// Does the loop's work but for the poll, on the thread that has just given it some: takes in
@@ -241,9 +245,7 @@ impl Crank {
                 .is_some_and(|deadline| deadline <= Instant::now());
             let room = state.forwarder.room();
             if state.forwarder.has_posted() || (due && room.timeouts > 0) {
-                let done = state
-                    .event_loop
-                    .dispatch(None, &mut state.forwarder, room);
+                let done = state.event_loop.dispatch(None, &mut state.forwarder, room);
                 state.forwarder.add(layout::METRIC_ITERATIONS, 1);
                 state.count(&done);
             }
@@ -378,8 +380,10 @@ impl Crank {
 
 impl State {
     fn count(&mut self, done: &miolo::Dispatched) {
-        self.forwarder.add(layout::METRIC_READY, done.readies as u64);
-        self.forwarder.add(layout::METRIC_TIMEOUT, done.timeouts as u64);
+        self.forwarder
+            .add(layout::METRIC_READY, done.readies as u64);
+        self.forwarder
+            .add(layout::METRIC_TIMEOUT, done.timeouts as u64);
         if done.interrupted {
             self.forwarder.add(layout::METRIC_INTERRUPTED, 1);
         }

@@ -52,7 +52,10 @@ impl Doorbell {
             )
         };
         if status != sys::Status::napi_ok {
-            return Err(Error::new(Status::from(status), "cannot create a threadsafe function"));
+            return Err(Error::new(
+                Status::from(status),
+                "cannot create a threadsafe function",
+            ));
         }
         // SAFETY: just created, and this is its JS thread.
         unsafe { sys::napi_unref_threadsafe_function(env, function) };

@@ -77,7 +77,10 @@ pub fn loop_open(env: Env, settings: LoopSettings, memory: View) -> Result<Give<
         settings.registrations,
     );
     if memory.bytes().length < layout.words * 4 {
-        return Err(Error::new(Status::InvalidArg, "the shared memory is too small"));
+        return Err(Error::new(
+            Status::InvalidArg,
+            "the shared memory is too small",
+        ));
     }
     let memory = memory.pin()?;
     let settings_of_crank = Settings {
@@ -225,7 +228,10 @@ pub fn loop_share(handle: Handle<LoopHandle>, memory: View) -> Result<u32> {
         return Ok(shared.id);
     }
     if memory.bytes().length < layout::LANES_WORDS * 4 {
-        return Err(Error::new(Status::InvalidArg, "the lanes' memory is too small"));
+        return Err(Error::new(
+            Status::InvalidArg,
+            "the lanes' memory is too small",
+        ));
     }
     let memory = memory.pin()?;
     let own = handle.memory.borrow();
@@ -250,7 +256,9 @@ pub fn loop_share(handle: Handle<LoopHandle>, memory: View) -> Result<u32> {
 pub fn loop_take_spilled(handle: Handle<LoopHandle>, lane: u32) -> Option<Buffer> {
     let shared = handle.lanes.borrow();
     let shared = shared.as_ref()?;
-    let messages = shared.lanes.unspill(&shared.memory.words(), lane as usize)?;
+    let messages = shared
+        .lanes
+        .unspill(&shared.memory.words(), lane as usize)?;
     Some(messages.into())
 }
 

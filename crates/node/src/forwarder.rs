@@ -4,9 +4,8 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use miolo::{EventLoop, EventSet, Handler, RegistrationId, Registrar, Room, Timeout, Token};
+use miolo::{EventLoop, EventSet, Handler, Registrar, RegistrationId, Room, Timeout, Token};
 use miolo_bridge::{Consumer, Merge, Producer, Readiness, Record, Words, layout};
-
 
 /// The lane number of the messages that the owner's isolate sends to itself.
 pub const LOCAL: u32 = layout::LANES as u32;
@@ -70,12 +69,18 @@ impl Forwarder {
         Self {
             memory: memory.clone(),
             events: Producer::new(
-                memory.window(shape.event_ring, shape.event_records as usize * layout::RECORD_WORDS),
+                memory.window(
+                    shape.event_ring,
+                    shape.event_records as usize * layout::RECORD_WORDS,
+                ),
                 word(layout::EVENT_HEAD),
                 word(layout::EVENT_TAIL),
             ),
             commands: Consumer::new(
-                memory.window(shape.command_ring, shape.command_records as usize * layout::RECORD_WORDS),
+                memory.window(
+                    shape.command_ring,
+                    shape.command_records as usize * layout::RECORD_WORDS,
+                ),
                 word(layout::COMMAND_HEAD),
                 word(layout::COMMAND_TAIL),
             ),
@@ -251,8 +256,9 @@ impl Forwarder {
                 if let Some(&Some(id)) = self.registrations.get(slot)
                     && let Err(error) = self.registrar.rearm(id)
                 {
-                    self.fault
-                        .get_or_insert_with(|| format!("a registration cannot be rearmed: {error}"));
+                    self.fault.get_or_insert_with(|| {
+                        format!("a registration cannot be rearmed: {error}")
+                    });
                 }
             }
             _ => self.corrupt("a command"),
@@ -279,7 +285,11 @@ impl Forwarder {
         let inboxes = self.inboxes.len();
         for turn in 0..inboxes {
             let inbox = &mut self.inboxes[(self.first_inbox + turn) % inboxes];
-            let waiting = inbox.sent.get(0).load(Ordering::SeqCst).wrapping_sub(inbox.counted);
+            let waiting = inbox
+                .sent
+                .get(0)
+                .load(Ordering::SeqCst)
+                .wrapping_sub(inbox.counted);
             if waiting == 0 {
                 continue;
             }
@@ -339,7 +349,10 @@ impl Forwarder {
     /// Adds to a counter of the metrics. Only the holder of the loop's state writes them.
     pub fn add(&self, metric: usize, amount: u64) {
         let counter = self.memory.get_u64(metric);
-        counter.store(counter.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
+        counter.store(
+            counter.load(Ordering::Relaxed).wrapping_add(amount),
+            Ordering::Relaxed,
+        );
     }
 
     fn set(&self, metric: usize, value: u64) {

@@ -82,7 +82,10 @@ impl<T: Held> ToNapiValue for Give<T> {
         if status != sys::Status::napi_ok {
             // SAFETY: Node did not take the box.
             drop(unsafe { Box::from_raw(tagged) });
-            return Err(Error::new(Status::from(status), "cannot create an external"));
+            return Err(Error::new(
+                Status::from(status),
+                "cannot create an external",
+            ));
         }
         Ok(value)
     }

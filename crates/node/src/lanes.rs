@@ -51,7 +51,8 @@ impl Lanes {
     /// Takes a lane that no Sender has, and whose last Sender's messages have all been received.
     pub fn take(&self, memory: &Words) -> Option<usize> {
         let mut taken = lock(&self.taken);
-        let free = (0..layout::LANES).find(|&lane| !taken[lane] && Lane::new(memory, lane).is_idle())?;
+        let free =
+            (0..layout::LANES).find(|&lane| !taken[lane] && Lane::new(memory, lane).is_idle())?;
         taken[free] = true;
         Some(free)
     }

@@ -85,13 +85,15 @@ pub struct View {
 impl View {
     /// Keeps the array alive beyond the call.
     pub fn pin(self) -> Result<Pinned> {
-        if self.bytes.address as usize % 8 != 0 || self.bytes.address.is_null() {
-            return Err(Error::new(Status::InvalidArg, "shared memory is not aligned"));
+        if !(self.bytes.address as usize).is_multiple_of(8) || self.bytes.address.is_null() {
+            return Err(Error::new(
+                Status::InvalidArg,
+                "shared memory is not aligned",
+            ));
         }
         let mut reference = ptr::null_mut();
         // SAFETY: `value` is an argument of the call under way.
-        let status =
-            unsafe { sys::napi_create_reference(self.env, self.value, 1, &mut reference) };
+        let status = unsafe { sys::napi_create_reference(self.env, self.value, 1, &mut reference) };
         if status != sys::Status::napi_ok {
             return Err(Error::new(Status::from(status), "cannot reference memory"));
         }

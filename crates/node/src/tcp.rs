@@ -4,13 +4,16 @@
 //! errors like Node's.
 
 use std::cell::RefCell;
-use std::io;
+use std::ffi::CStr;
 use std::net::{Shutdown, SocketAddr};
+use std::ops::Deref;
 use std::time::Duration;
+use std::{io, ptr};
 
 use miolo::tcp::{TcpListener, TcpStream};
 use miolo::{EventSet, PollOpt, Token};
-use napi::Either;
+use napi::bindgen_prelude::Object;
+use napi::{Either, Env, Error, JsValue, Result, Status, sys};
 use napi_derive::napi;
 use socket2::{Domain, Protocol, Socket as Socket2, Type};
 
@@ -18,7 +21,7 @@ use crate::errno::{OTHER, errno};
 use crate::event_loop::LoopHandle;
 use crate::forwarder::pack;
 use crate::handle::{Give, Handle, Held};
-use crate::memory::View;
+use crate::memory::Bytes;
 
 /// What `read` and `write` return where the kernel would block: no count and no errno.
 #[napi]
@@ -29,7 +32,32 @@ pub struct Socket(RefCell<Option<Kind>>);
 
 enum Kind {
     Listener(TcpListener),
-    Stream(TcpStream),
+    Stream(Stream),
+}
+
+/// A stream, and its descriptor at hand for the two hottest functions.
+struct Stream {
+    stream: TcpStream,
+    #[cfg(unix)]
+    descriptor: std::os::fd::RawFd,
+}
+
+impl From<TcpStream> for Kind {
+    fn from(stream: TcpStream) -> Self {
+        Kind::Stream(Stream {
+            #[cfg(unix)]
+            descriptor: std::os::fd::AsRawFd::as_raw_fd(&stream),
+            stream,
+        })
+    }
+}
+
+impl Deref for Stream {
+    type Target = TcpStream;
+
+    fn deref(&self) -> &TcpStream {
+        &self.stream
+    }
 }
 
 impl Held for Socket {
@@ -37,7 +65,7 @@ impl Held for Socket {
 }
 
 impl Socket {
-    fn with_stream<T>(&self, act: impl FnOnce(&TcpStream) -> io::Result<T>) -> io::Result<T> {
+    fn with_stream<T>(&self, act: impl FnOnce(&Stream) -> io::Result<T>) -> io::Result<T> {
         match &*self.0.borrow() {
             Some(Kind::Stream(stream)) => act(stream),
             _ => Err(closed()),
@@ -117,7 +145,11 @@ fn bind(text: &str, options: &ListenOptions) -> io::Result<TcpListener> {
     let address: SocketAddr = text
         .parse()
         .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let socket = Socket2::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket2::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     #[cfg(unix)]
@@ -145,7 +177,7 @@ pub struct Accepted {
 pub fn listener_accept(listener: Handle<Socket>) -> Either<Accepted, i32> {
     match listener.with_listener(TcpListener::accept) {
         Ok(Some((stream, peer))) => Either::A(Accepted {
-            socket: Give(Socket(RefCell::new(Some(Kind::Stream(stream))))),
+            socket: Give(Socket(RefCell::new(Some(stream.into())))),
             peer: peer.into(),
         }),
         Ok(None) => Either::B(WOULD_BLOCK),
@@ -159,54 +191,116 @@ pub fn stream_connect(text: String) -> Either<Give<Socket>, i32> {
     let address = text
         .parse::<SocketAddr>()
         .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
-    socket(address.and_then(|address| TcpStream::connect(&address)).map(Kind::Stream))
+    socket(
+        address
+            .and_then(|address| TcpStream::connect(&address))
+            .map(Kind::from),
+    )
 }
 
-/// Reads into an array: the count, `WOULD_BLOCK`, or an errno.
-#[napi(catch_unwind)]
-pub fn stream_read(stream: Handle<Socket>, into: View) -> i32 {
-    transfer(&stream, into, receive)
+/// The two functions that are called for every message, `read` and `write`. Made by hand, since
+/// what napi-rs wraps around a function costs as much as the function.
+#[napi(catch_unwind, ts_return_type = "object")]
+pub fn stream_transfers(env: &Env) -> Result<Object<'_>> {
+    let functions = Object::new(env)?;
+    define(env, &functions, c"read", stream_read)?;
+    define(env, &functions, c"write", stream_write)?;
+    Ok(functions)
 }
 
-/// Writes from an array: the count, `WOULD_BLOCK`, or an errno.
-#[napi(catch_unwind)]
-pub fn stream_write(stream: Handle<Socket>, from: View) -> i32 {
-    transfer(&stream, from, transmit)
+type Callback = unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value;
+
+fn define(env: &Env, object: &Object, name: &CStr, callback: Callback) -> Result<()> {
+    let mut function = ptr::null_mut();
+    // SAFETY: the environment and the object are those of the call under way.
+    let status = unsafe {
+        sys::napi_create_function(
+            env.raw(),
+            name.as_ptr(),
+            name.count_bytes() as isize,
+            Some(callback),
+            ptr::null_mut(),
+            &mut function,
+        );
+        sys::napi_set_named_property(env.raw(), object.raw(), name.as_ptr(), function)
+    };
+    match status {
+        sys::Status::napi_ok => Ok(()),
+        status => Err(Error::new(Status::from(status), "cannot define a function")),
+    }
 }
 
-fn transfer(
-    stream: &Socket,
-    view: View,
-    act: fn(&TcpStream, *mut u8, usize) -> io::Result<usize>,
-) -> i32 {
-    let bytes = view.bytes();
-    // A count must fit the result; what is left over is the caller's next call.
-    let length = bytes.length.min(i32::MAX as usize);
-    match stream.with_stream(|stream| act(stream, bytes.address, length)) {
+/// `read(stream, into)`: the count, `WOULD_BLOCK`, or an errno.
+unsafe extern "C" fn stream_read(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: Node passes the environment and the call that is under way.
+    unsafe { transfer(env, info, receive) }
+}
+
+/// `write(stream, from)`: the count, `WOULD_BLOCK`, or an errno.
+unsafe extern "C" fn stream_write(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: Node passes the environment and the call that is under way.
+    unsafe { transfer(env, info, transmit) }
+}
+
+/// # Safety
+/// `env` and `info` are those of the call that is under way.
+unsafe fn transfer(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+    act: fn(&Stream, *mut u8, usize) -> io::Result<usize>,
+) -> sys::napi_value {
+    let (mut arguments, mut count) = ([ptr::null_mut(); 2], 2);
+    // SAFETY: as the caller promises; missing arguments come as undefined.
+    let (socket, bytes) = unsafe {
+        let arguments_start = arguments.as_mut_ptr();
+        let (this, data) = (ptr::null_mut(), ptr::null_mut());
+        sys::napi_get_cb_info(env, info, &mut count, arguments_start, this, data);
+        (
+            Handle::<Socket>::get(env, arguments[0]),
+            Bytes::get(env, arguments[1]),
+        )
+    };
+    let transferred = match (socket, bytes) {
+        // A count must fit the result; what is left over is the caller's next call.
+        (Some(socket), Some(Bytes { address, length })) => {
+            let length = length.min(i32::MAX as usize);
+            socket.with_stream(|stream| act(stream, address, length))
+        }
+        _ => Err(io::Error::from(io::ErrorKind::InvalidInput)),
+    };
+    let number = match transferred {
         Ok(count) => count as i32,
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => WOULD_BLOCK,
         Err(error) => errno(&error),
-    }
+    };
+    let mut result = ptr::null_mut();
+    // SAFETY: as the caller promises.
+    unsafe { sys::napi_create_int32(env, number, &mut result) };
+    result
 }
 
 /// By the system call, since JavaScript may share the memory: no slice may be made of it.
 #[cfg(unix)]
-fn receive(stream: &TcpStream, into: *mut u8, length: usize) -> io::Result<usize> {
-    use std::os::fd::AsRawFd;
+fn receive(stream: &Stream, into: *mut u8, length: usize) -> io::Result<usize> {
     // SAFETY: the array is an argument of the call under way, so its memory is there.
-    retry(|| unsafe { libc::recv(stream.as_raw_fd(), into.cast(), length, 0) })
+    retry(|| unsafe { libc::recv(stream.descriptor, into.cast(), length, 0) })
 }
 
 #[cfg(unix)]
-fn transmit(stream: &TcpStream, from: *mut u8, length: usize) -> io::Result<usize> {
-    use std::os::fd::AsRawFd;
+fn transmit(stream: &Stream, from: *mut u8, length: usize) -> io::Result<usize> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     const FLAGS: libc::c_int = libc::MSG_NOSIGNAL;
     // Elsewhere the socket itself was told not to raise SIGPIPE.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     const FLAGS: libc::c_int = 0;
     // SAFETY: the array is an argument of the call under way, so its memory is there.
-    retry(|| unsafe { libc::send(stream.as_raw_fd(), from.cast(), length, FLAGS) })
+    retry(|| unsafe { libc::send(stream.descriptor, from.cast(), length, FLAGS) })
 }
 
 #[cfg(unix)]
@@ -224,22 +318,22 @@ fn retry(mut call: impl FnMut() -> isize) -> io::Result<usize> {
 
 /// Through a copy of its own, since JavaScript may share the memory: no slice may be made of it.
 #[cfg(not(unix))]
-fn receive(mut stream: &TcpStream, into: *mut u8, length: usize) -> io::Result<usize> {
+fn receive(stream: &Stream, into: *mut u8, length: usize) -> io::Result<usize> {
     use std::io::Read;
     let mut copy = vec![0; length.min(64 * 1024)];
-    let count = stream.read(&mut copy)?;
+    let count = (&stream.stream).read(&mut copy)?;
     // SAFETY: the array is an argument of the call under way and at least as long.
     unsafe { std::ptr::copy_nonoverlapping(copy.as_ptr(), into, count) };
     Ok(count)
 }
 
 #[cfg(not(unix))]
-fn transmit(mut stream: &TcpStream, from: *mut u8, length: usize) -> io::Result<usize> {
+fn transmit(stream: &Stream, from: *mut u8, length: usize) -> io::Result<usize> {
     use std::io::Write;
     let mut copy = vec![0; length.min(64 * 1024)];
     // SAFETY: the array is an argument of the call under way and at least as long.
     unsafe { std::ptr::copy_nonoverlapping(from, copy.as_mut_ptr(), copy.len()) };
-    stream.write(&copy)
+    (&stream.stream).write(&copy)
 }
 
 /// Shuts down: 0 reading, 1 writing, 2 both.
@@ -256,7 +350,7 @@ pub fn stream_shutdown(stream: Handle<Socket>, how: u32) -> i32 {
 /// The address of the other end.
 #[napi(catch_unwind)]
 pub fn stream_peer_address(stream: Handle<Socket>) -> Either<Address, i32> {
-    address(stream.with_stream(TcpStream::peer_addr))
+    address(stream.with_stream(|stream| stream.peer_addr()))
 }
 
 /// The address of this end.
@@ -322,7 +416,7 @@ pub fn socket_register(
         let (interest, opt) = flags(interest, opt);
         match kind {
             Kind::Listener(listener) => registrar.register(listener, token, interest, opt),
-            Kind::Stream(stream) => registrar.register(stream, token, interest, opt),
+            Kind::Stream(stream) => registrar.register(&stream.stream, token, interest, opt),
         }
     })
 }
@@ -342,7 +436,7 @@ pub fn socket_reregister(
         let (interest, opt) = flags(interest, opt);
         match kind {
             Kind::Listener(listener) => registrar.reregister(listener, token, interest, opt),
-            Kind::Stream(stream) => registrar.reregister(stream, token, interest, opt),
+            Kind::Stream(stream) => registrar.reregister(&stream.stream, token, interest, opt),
         }
     })
 }
@@ -352,7 +446,7 @@ pub fn socket_reregister(
 pub fn socket_deregister(handle: Handle<LoopHandle>, socket: Handle<Socket>, slot: u32) -> i32 {
     change(&handle, &socket, slot, |kind| match kind {
         Kind::Listener(listener) => handle.crank.registrar.deregister(listener),
-        Kind::Stream(stream) => handle.crank.registrar.deregister(stream),
+        Kind::Stream(stream) => handle.crank.registrar.deregister(&stream.stream),
     })
 }
 
@@ -373,7 +467,7 @@ fn change(
     let changed = act(kind);
     let id = match kind {
         Kind::Listener(listener) => registrar.registration(listener),
-        Kind::Stream(stream) => registrar.registration(stream),
+        Kind::Stream(stream) => registrar.registration(&stream.stream),
     };
     if changed.is_ok() {
         handle

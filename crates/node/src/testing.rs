@@ -15,7 +15,10 @@ use crate::handle::Handle;
 /// Calls `callback` with 0, 1, … `count - 1` from another thread, by one call of a threadsafe
 /// function each: what a bridge without rings would do.
 #[napi(catch_unwind)]
-pub fn call_per_event(count: u32, callback: Function<'static, u32, UnknownReturnValue>) -> Result<()> {
+pub fn call_per_event(
+    count: u32,
+    callback: Function<'static, u32, UnknownReturnValue>,
+) -> Result<()> {
     let function = callback
         .build_threadsafe_function::<u32>()
         .callee_handled::<false>()

@@ -108,7 +108,10 @@ impl Embedded {
         watch.cleanup.set(cleanup);
         let embedded = Self(watch);
         if status != sys::Status::napi_ok {
-            return Err(Error::new(Status::from(status), "cannot open an async context"));
+            return Err(Error::new(
+                Status::from(status),
+                "cannot open an async context",
+            ));
         }
         Ok(Some(embedded))
     }

@@ -1,11 +1,11 @@
 //! The driver `thread`: a native thread turns the loop, and rests while it is not running.
 
 use std::any::Any;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
-use std::io;
 
 use crate::crank::Crank;
 
@@ -85,7 +85,9 @@ impl Gate {
     /// Waits while the order is to rest.
     fn wait(&self) -> Order {
         let order = self.lock();
-        let order = self.changed.wait_while(order, |order| *order == Order::Rest);
+        let order = self
+            .changed
+            .wait_while(order, |order| *order == Order::Rest);
         *order.unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -67,4 +67,3 @@ impl Uv {
         UV.as_ref()
     }
 }
-
