@@ -38,25 +38,33 @@ export const eachDriver: Declare<Stage> = declare<Stage>(
 
 /** Declares one test for each driver and each way to run a loop. */
 export const eachWay: Declare<RunStage> = declare<RunStage>(
-  drivers.flatMap((driver): Variant<RunStage>[] => [
-    {
-      suffix: driver,
-      stage: (resources) => ({
-        ...stageOf(driver, resources),
-        way: 'run',
-        run: (loop, handler) => loop.run(handler),
-      }),
-    },
-    {
-      suffix: `${driver}, runSync`,
-      stage: (resources) => ({
-        ...stageOf(driver, resources),
-        way: 'runSync',
-        run: async (loop, handler) => loop.runSync(handler),
-      }),
-    },
-  ]),
+  drivers.flatMap((driver) => [running(driver), runningSync(driver)]),
 )
+
+/** Declares one test for each driver, with loops run by `runSync`. */
+export const eachSync: Declare<RunStage> = declare<RunStage>(drivers.map(runningSync))
+
+function running(driver: Driver): Variant<RunStage> {
+  return {
+    suffix: driver,
+    stage: (resources) => ({
+      ...stageOf(driver, resources),
+      way: 'run',
+      run: (loop, handler) => loop.run(handler),
+    }),
+  }
+}
+
+function runningSync(driver: Driver): Variant<RunStage> {
+  return {
+    suffix: `${driver}, runSync`,
+    stage: (resources) => ({
+      ...stageOf(driver, resources),
+      way: 'runSync',
+      run: async (loop, handler) => loop.runSync(handler),
+    }),
+  }
+}
 
 interface Resource {
   close(): unknown
