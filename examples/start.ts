@@ -32,15 +32,17 @@ const handler = new EchoHandler(loop, listen())
 console.log('What is sent there comes back. Ctrl-C ends it.\n')
 
 const { stdout } = process
+let shown = ''
 const display = stdout.isTTY ? setInterval(showMetrics, 250) : undefined
-await loop.run(handler)
-clearInterval(display)
-if (display !== undefined) showMetrics()
 
-const { accepted, echoed } = handler
-console.log(
-  `${display ? '\n' : ''}Shut down after ${count(accepted)} connections, ${count(echoed)} bytes.`,
-)
+await loop.run(handler)
+
+if (display !== undefined) {
+  clearInterval(display)
+  showMetrics()
+  stdout.write('\n')
+}
+console.log(`Shut down. Connections: ${count(handler.accepted)}, bytes: ${count(handler.echoed)}.`)
 handler.close()
 loop.close()
 
@@ -48,8 +50,8 @@ function listen(): TcpListener {
   try {
     const listener = TcpListener.bind(address)
     const { address: host, family, port } = listener.localAddress()
-    const shown = family === 'IPv6' ? `[${host}]:${port}` : `${host}:${port}`
-    console.log(`\nexamples/echo_handler.ts serves echo on ${shown}. In another terminal:\n`)
+    const where = family === 'IPv6' ? `[${host}]:${port}` : `${host}:${port}`
+    console.log(`\nexamples/echo_handler.ts serves echo on ${where}. In another terminal:\n`)
     console.log(`  nc ${host} ${port}\n`)
     return listener
   } catch (error) {
@@ -65,18 +67,19 @@ function listen(): TcpListener {
 
 /** What the loop says of itself, on one line of the terminal. */
 function showMetrics(): void {
-  const { iterations, events, doorbells } = loop.metrics()
+  const { events, doorbells } = loop.metrics()
   const line = [
     `connections ${count(handler.connected)}`,
-    `bytes ${count(handler.echoed)}`,
-    `iterations ${count(iterations)}`,
+    `echoed ${count(handler.echoed / 1e6)} MB`,
     `ready ${count(events.ready)}`,
     `doorbells ${count(doorbells.toJs)}`,
   ].join(' · ')
-  // The terminal's own width, less the cursor: a longer line would not be overwritten.
-  stdout.write(`\r\x1b[K${line.slice(0, stdout.columns - 1)}`)
+  if (line === shown) return
+  shown = line
+  // No longer than the terminal is wide, or it would not be overwritten.
+  stdout.write(`\r\x1b[K${line.slice(0, (stdout.columns || 80) - 1)}`)
 }
 
 function count(number: number): string {
-  return number.toLocaleString('en')
+  return number.toLocaleString('en', { maximumFractionDigits: 1 })
 }

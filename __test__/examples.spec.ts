@@ -1,0 +1,214 @@
+import { createCipheriv, createHash } from 'node:crypto'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+
+import test, { type ExecutionContext } from 'ava'
+
+import { within } from './support/deadline.ts'
+import { drivers } from './support/drivers.ts'
+import { isInstalled, Program, typescript } from './support/program.ts'
+
+const MEGABYTE = 1024 * 1024
+/** Windows has no signals to end a program with, nor limits on descriptors. */
+const onUnix = process.platform === 'win32' ? test.serial.skip : test.serial
+const withSocat = isInstalled('socat') ? test.serial : test.serial.skip
+
+function example(t: ExecutionContext, name: string, ...args: string[]): Program {
+  const program = new Program(typescript(`examples/${name}.ts`, ...args))
+  t.teardown(() => program.close())
+  return program
+}
+
+/** Runs an example to its end: the lines that it prints. */
+async function lines(t: ExecutionContext, name: string): Promise<string[]> {
+  const { code, signal, stdout, stderr } = await example(t, name).ended()
+  t.deepEqual({ code, signal, stderr }, { code: 0, signal: null, stderr: '' }, stdout)
+  return stdout.trimEnd().split('\n')
+}
+
+test.serial('base', async (t) => {
+  t.deepEqual(await lines(t, 'base'), ['the loop has run, and has stopped'])
+})
+
+test.serial('timeout', async (t) => {
+  const [line, ...more] = await lines(t, 'timeout')
+  const [, milliseconds] = /^timeout 123 after (\d+) ms$/.exec(line ?? '') ?? []
+  t.true(Number(milliseconds) >= 100, line)
+  t.deepEqual(more, [])
+})
+
+test.serial('notify', async (t) => {
+  const notified = ['notified of 1', 'notified of 2', 'notified of 3']
+  t.deepEqual(await lines(t, 'notify'), [...notified, 'shut down'])
+})
+
+test.serial('tick', async (t) => {
+  t.deepEqual(await lines(t, 'tick'), [
+    'wrote: one',
+    'wrote: two, behind the message that quits',
+    'closed after 2 lines',
+  ])
+})
+
+test.serial('iteration', async (t) => {
+  const told = await lines(t, 'iteration')
+  // Which of two sockets is told first is the system's to say.
+  const readies = told.splice(1, 2).sort()
+  t.deepEqual(readies, [
+    '1  ready        the client is Writable',
+    '1  ready        the listener is Readable',
+  ])
+  t.deepEqual(told, [
+    '1  interrupted  as by a signal',
+    '1  notify       a question',
+    '1  notify       behind the question',
+    '1  timeout      due first',
+    '1  timeout      due second',
+    '1  tick         nothing of this iteration comes any more',
+    '   shut down; run again',
+    '2  notify       an answer',
+    '2  tick         nothing of this iteration comes any more',
+  ])
+})
+
+interface Echo {
+  program: Program
+  port: number
+}
+
+/** The example echo_server, on any free port. */
+async function echoServer(t: ExecutionContext, driver = 'thread'): Promise<Echo> {
+  return listening(example(t, 'echo_server', '127.0.0.1:0', driver))
+}
+
+async function listening(program: Program): Promise<Echo> {
+  const [, port] = await program.says(/^listening on 127\.0\.0\.1:(\d+)$/m)
+  return { program, port: Number(port) }
+}
+
+/** A client that must not fail. */
+async function client(t: ExecutionContext, port: number): Promise<Socket> {
+  const socket = connect({ host: '127.0.0.1', port, allowHalfOpen: true })
+  t.teardown(() => socket.destroy())
+  await within('a connection', () => once(socket, 'connect'))
+  return socket
+}
+
+/** Sends a text and waits until it has come back. */
+async function talk(socket: Socket, text: string): Promise<string> {
+  socket.write(text)
+  return within(`the echo of ${text}`, async () => {
+    let answer = ''
+    while (answer.length < text.length) answer += String((await once(socket, 'data'))[0])
+    return answer
+  })
+}
+
+/** Bytes that look random and are the same each time. */
+function* stream(megabytes: number): Generator<Buffer> {
+  const cipher = createCipheriv('aes-128-ctr', Buffer.alloc(16), Buffer.alloc(16))
+  const zeros = Buffer.alloc(MEGABYTE)
+  for (let index = 0; index < megabytes; index++) yield cipher.update(zeros)
+}
+
+/** How many bytes there are, and their hash. */
+async function fingerprint(bytes: Iterable<Buffer> | AsyncIterable<Buffer>) {
+  const hash = createHash('sha256')
+  let length = 0
+  for await (const chunk of bytes) {
+    hash.update(chunk)
+    length += chunk.length
+  }
+  return { length, sha256: hash.digest('hex') }
+}
+
+for (const driver of drivers) {
+  test.serial(`echo_server answers whoever talks to it (${driver})`, async (t) => {
+    const { port } = await echoServer(t, driver)
+    const sockets = await Promise.all(Array.from({ length: 20 }, () => client(t, port)))
+    for (const round of ['one', 'two', 'three']) {
+      const said = sockets.map((_, index) => `${round} of ${index}`)
+      t.deepEqual(
+        await Promise.all(sockets.map((socket, index) => talk(socket, said[index]!))),
+        said,
+      )
+    }
+    const [first, ...others] = sockets as [Socket, ...Socket[]]
+    first.end('last words')
+    t.is(String(Buffer.concat(await within('the end', () => first.toArray()))), 'last words')
+    t.is(await talk(others[0]!, 'still there'), 'still there')
+  })
+
+  onUnix(`echo_server ends with code 0 when it is asked to (${driver})`, async (t) => {
+    const { program, port } = await echoServer(t, driver)
+    const socket = await client(t, port)
+    t.is(await talk(socket, 'hello'), 'hello')
+    const { code, signal, stderr } = await program.end('SIGTERM')
+    t.deepEqual({ code, signal, stderr }, { code: 0, signal: null, stderr: '' })
+  })
+
+  test.serial(`echo_server waits for a client that does not read (${driver})`, async (t) => {
+    const { port } = await echoServer(t, driver)
+    const slow = await client(t, port)
+    slow.pause()
+    const sent = pipeline(Readable.from(stream(64)), slow)
+    const other = await client(t, port)
+    t.is(await talk(other, 'and nobody else has to'), 'and nobody else has to')
+
+    const received = within('the echo', () => fingerprint(slow))
+    t.deepEqual(await received, await fingerprint(stream(64)))
+    await sent
+  })
+
+  test.serial(`echo_server survives clients that reset (${driver})`, async (t) => {
+    const { program, port } = await echoServer(t, driver)
+    for (let count = 0; count < 10; count++) {
+      const socket = await client(t, port)
+      socket.on('error', () => {})
+      socket.write(Buffer.alloc(MEGABYTE))
+      socket.resetAndDestroy()
+    }
+    t.is(await talk(await client(t, port), 'still there'), 'still there')
+    t.is(program.stderr, '')
+  })
+
+  withSocat(`echo_server returns 100 MB to socat unchanged (${driver})`, async (t) => {
+    const { port } = await echoServer(t, driver)
+    const socat = spawn('socat', ['-b', '65536', '-t', '60', '-', `TCP:127.0.0.1:${port}`], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    })
+    t.teardown(() => socat.kill('SIGKILL'))
+    const [received] = await within('the echo', () =>
+      Promise.all([fingerprint(socat.stdout), pipeline(Readable.from(stream(100)), socat.stdin)]),
+    )
+    t.deepEqual(received, await fingerprint(stream(100)))
+  })
+}
+
+onUnix('echo_server goes on accepting after it was out of descriptors', async (t) => {
+  const server = typescript('examples/echo_server.ts', '127.0.0.1:0')
+  const program = new Program(['sh', '-c', 'ulimit -n 96 && exec "$@"', 'sh', ...server])
+  t.teardown(() => program.close())
+  const { port } = await listening(program)
+
+  const sockets = await Promise.all(Array.from({ length: 120 }, () => client(t, port)))
+  await program.says(/^cannot accept just now: accept EMFILE$/m)
+  t.is(await talk(sockets[0]!, 'those inside go on'), 'those inside go on')
+  const last = talk(sockets.at(-1)!, 'those outside get in')
+  for (const socket of sockets.slice(0, 60)) socket.destroy()
+  t.is(await last, 'those outside get in')
+})
+
+test.serial('echo_server says that its address is in use', async (t) => {
+  const taken = createServer()
+  t.teardown(() => taken.close())
+  await once(taken.listen(0, '127.0.0.1'), 'listening')
+  const { port } = taken.address() as AddressInfo
+
+  const { code, stderr } = await example(t, 'echo_server', `127.0.0.1:${port}`).ended()
+  t.is(code, 1)
+  t.true(stderr.includes(`listen EADDRINUSE 127.0.0.1:${port}`), stderr)
+})

@@ -1,0 +1,108 @@
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo } from 'node:net'
+
+import test, { type ExecutionContext } from 'ava'
+
+import { within } from './support/deadline.ts'
+import { isInstalled, Program, typescript } from './support/program.ts'
+
+/** Windows has no signals to end a program with. */
+const onUnix = process.platform === 'win32' ? test.serial.skip : test.serial
+/** socat has terminals to offer. */
+const withTerminal =
+  process.platform === 'linux' && isInstalled('socat') ? test.serial : test.serial.skip
+
+const SERVES = /serves echo on 127\.0\.0\.1:(\d+)/
+const READY = /Ctrl-C ends it\.\r?\n/
+
+function start(t: ExecutionContext, address = '127.0.0.1:0'): Program {
+  const program = new Program(typescript('examples/start.ts', address))
+  t.teardown(() => program.close())
+  return program
+}
+
+/** What the server at `port` makes of a text. */
+async function echo(port: number, text: string): Promise<string> {
+  const socket = connect({ host: '127.0.0.1', port, allowHalfOpen: true })
+  socket.end(text)
+  return String(Buffer.concat(await within('the echo', () => socket.toArray())))
+}
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  onUnix(`the tour, then echo, then a clean end by ${signal}`, async (t) => {
+    const program = start(t)
+    const [, port] = await program.says(SERVES)
+    await program.says(READY)
+    t.is(await echo(Number(port), 'hello'), 'hello')
+
+    const { stdout, ...end } = await program.end(signal)
+    t.deepEqual(end, { code: 0, signal: null, stderr: '' })
+    const expected = [
+      'examples/base.ts',
+      'the loop has run, and has stopped',
+      'examples/timeout.ts',
+      'timeout 123 after',
+      'examples/notify.ts',
+      'notified of 1',
+      'notified of 2',
+      'notified of 3',
+      'examples/tick.ts',
+      'wrote: one',
+      'closed after 2 lines',
+      `nc 127.0.0.1 ${port}`,
+      'Shut down. Connections: 1, bytes: 5.',
+    ]
+    const places = expected.map((line) => stdout.indexOf(line))
+    t.deepEqual(
+      places,
+      [...places].sort((a, b) => a - b),
+      stdout,
+    )
+    t.false(places.includes(-1), stdout)
+    // Nothing that only a terminal understands.
+    t.false(stdout.includes('\r') || stdout.includes('\x1b'), stdout)
+  })
+}
+
+onUnix('a clean end in the midst of the tour', async (t) => {
+  const program = start(t)
+  await program.says(/examples\/base\.ts/)
+  const { code, signal, stderr } = await program.end('SIGINT')
+  t.deepEqual({ code, signal, stderr }, { code: 0, signal: null, stderr: '' })
+})
+
+test.serial('an address in use is told, and another way', async (t) => {
+  const taken = createServer()
+  t.teardown(() => taken.close())
+  await once(taken.listen(0, '127.0.0.1'), 'listening')
+  const address = `127.0.0.1:${(taken.address() as AddressInfo).port}`
+
+  const { code, stderr } = await start(t, address).ended()
+  t.is(code, 1)
+  t.is(stderr, `\n${address} is in use. Another address: npm start -- 127.0.0.1:7001\n`)
+})
+
+test.serial('what is no address is told', async (t) => {
+  const { code, stderr } = await start(t, 'nowhere').ended()
+  t.is(code, 1)
+  t.regex(stderr, /^\nCannot serve on nowhere: .*must be an IP address and a port.*\n$/)
+})
+
+withTerminal('a terminal gets a line of metrics, and its Ctrl-C ends it', async (t) => {
+  // socat runs it on a terminal of its own, where it types what we write.
+  const shell = 'trap true INT; $START; echo exit code $?'
+  const socat = ['socat', '-t', '60', '-', `SYSTEM:${shell},pty,setsid,ctty,echo=0,stderr`] as const
+  const START = typescript('examples/start.ts', '127.0.0.1:0').join(' ')
+  const program = new Program(socat, { env: { START } })
+  t.teardown(() => program.close())
+
+  const [, port] = await program.says(SERVES)
+  await program.says(READY)
+  await program.says(/\r.\[Kconnections 0 · echoed 0 MB/)
+  const text = 'x'.repeat(100_000)
+  t.is(await echo(Number(port), text), text)
+  await program.says(/\r.\[Kconnections 0 · echoed 0\.1 MB · ready \d+ · doorbells \d+/)
+
+  program.child.stdin?.write('\x03')
+  await program.says(/Shut down\. Connections: 1, bytes: 100,000\.\r\nexit code 0\r\n/)
+})
