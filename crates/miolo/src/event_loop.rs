@@ -489,8 +489,9 @@ fn collect(poller: &mut Poller, bed: &Bed, ready: &mut Vec<RegistrationId>) -> b
 impl<H: Handler> Drop for EventLoop<H> {
     fn drop(&mut self) {
         self.registrar.close();
-        self.channel.close();
         self.bed.close();
+        // Last, since what a message does when it is dropped is not ours to know.
+        self.channel.close();
     }
 }
 

@@ -61,7 +61,8 @@ impl<S: MioSource + Send + Sync + 'static> Shared<S> {
 impl<S: MioSource> Shared<S> {
     /// Reads, writes or asks the source for something.
     ///
-    /// The closure must not register or deregister this very source: that waits until it has returned.
+    /// The closure must not come back to this very source, neither to use it nor to register or
+    /// deregister it: that may wait until the closure has returned.
     #[inline]
     pub fn with<R>(&self, f: impl FnOnce(&S) -> R) -> R {
         f(&read(&self.body.state).io)

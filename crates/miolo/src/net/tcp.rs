@@ -17,7 +17,6 @@ pub use std::net::Shutdown;
 ///
 /// Clones made by [`try_clone`](TcpListener::try_clone) share the socket and its registration; it is
 /// deregistered and closed when the last is dropped.
-#[derive(Clone)]
 pub struct TcpListener {
     io: Shared<mio_net::TcpListener>,
 }
@@ -81,7 +80,9 @@ impl TcpListener {
     ///
     /// None; the signature is mio's.
     pub fn try_clone(&self) -> io::Result<TcpListener> {
-        Ok(self.clone())
+        Ok(TcpListener {
+            io: self.io.clone(),
+        })
     }
 
     /// Takes the pending error of the socket (`SO_ERROR`), and returns it.
@@ -125,7 +126,6 @@ impl fmt::Debug for TcpListener {
 /// Reading and writing go through [`Read`] and [`Write`], on `TcpStream` and on `&TcpStream`, and never
 /// block. Clones made by [`try_clone`](TcpStream::try_clone) share the socket and its registration; it
 /// is deregistered and closed when the last is dropped.
-#[derive(Clone)]
 pub struct TcpStream {
     io: Shared<mio_net::TcpStream>,
 }
@@ -188,7 +188,9 @@ impl TcpStream {
     ///
     /// None; the signature is mio's.
     pub fn try_clone(&self) -> io::Result<TcpStream> {
-        Ok(self.clone())
+        Ok(TcpStream {
+            io: self.io.clone(),
+        })
     }
 
     /// Shuts down the reading half, the writing half or both.

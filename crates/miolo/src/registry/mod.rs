@@ -332,7 +332,7 @@ impl Core {
 pub(crate) const WAKE: mio::Token = mio::Token(usize::MAX);
 
 /// How many bits of mio's token hold the slot; the others hold what there is room for of the generation.
-const SLOT_BITS: u32 = usize::BITS / 2;
+const SLOT_BITS: u32 = if usize::BITS < 64 { 24 } else { 32 };
 
 fn mio_token(id: RegistrationId) -> mio::Token {
     mio::Token(id.slot() | (id.generation() as usize) << SLOT_BITS)

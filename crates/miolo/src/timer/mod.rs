@@ -105,3 +105,82 @@ impl<T> Timers<T> {
             .saturating_add(u64::from(since.subsec_nanos().div_ceil(1_000_000)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The payloads due at `now`.
+    fn fired(timers: &mut Timers<u32>, now: Instant) -> Vec<u32> {
+        timers.advance(now);
+        std::iter::from_fn(|| timers.pop_due()).collect()
+    }
+
+    #[test]
+    fn deadlines_are_rounded_up_to_a_tick() {
+        let epoch = Instant::now();
+        let at = |micros| epoch + Duration::from_micros(micros);
+        let mut timers = Timers::new(epoch, 10, 100);
+        timers.set_after(1, 0, epoch).unwrap();
+        timers.set_after(2, 10, epoch).unwrap();
+        timers.set_after(3, 9, at(1_001)).unwrap();
+        timers.set_at(4, at(20_000)).unwrap();
+        timers.set_at(5, at(20_001)).unwrap();
+        assert_eq!(fired(&mut timers, epoch), [1]);
+        assert_eq!(timers.next_deadline(), Some(at(10_000)));
+        assert_eq!(fired(&mut timers, at(9_999)), []);
+        assert_eq!(fired(&mut timers, at(10_000)), [2]);
+        assert_eq!(timers.find_next_deadline(), Some(at(20_000)));
+        assert_eq!(fired(&mut timers, at(29_999)), [3, 4]);
+        assert_eq!(timers.next_deadline(), Some(at(30_000)));
+        assert_eq!(fired(&mut timers, at(30_000)), [5]);
+        assert_eq!(timers.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_deadline_before_the_epoch_is_due() {
+        let before = Instant::now();
+        let epoch = before + Duration::from_secs(1);
+        let mut timers = Timers::new(epoch, 1, 1);
+        timers.set_at(1, before).unwrap();
+        assert_eq!(fired(&mut timers, before), [1]);
+    }
+
+    #[test]
+    fn the_farthest_deadline_does_not_overflow() {
+        let epoch = Instant::now();
+        for tick_ms in [1, 1000, u64::MAX] {
+            let mut timers = Timers::new(epoch, tick_ms, 10);
+            timers
+                .set_after(1, u64::MAX, epoch + Duration::from_secs(1))
+                .unwrap();
+            assert_eq!(fired(&mut timers, epoch + Duration::from_secs(1 << 30)), []);
+            timers.find_next_deadline();
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_timer_is_never_early_and_less_than_a_tick_late(
+            set_at_nanos in 0..10_000_000_000_u64,
+            delay_ms in 0..100_000_u64,
+            tick_ms in 1..300_u64,
+        ) {
+            let epoch = Instant::now();
+            let now = epoch + Duration::from_nanos(set_at_nanos);
+            let asked = now + Duration::from_millis(delay_ms);
+            let mut timers = Timers::new(epoch, tick_ms, 2);
+            timers.set_after(1, delay_ms, now).unwrap();
+            let deadline = timers.next_deadline().unwrap();
+            // A tick for the wheel's resolution, a millisecond for that of the delay.
+            prop_assert!(deadline >= asked);
+            prop_assert!(deadline < asked + Duration::from_millis(tick_ms + 1));
+            prop_assert_eq!(fired(&mut timers, deadline - Duration::from_nanos(1)), []);
+            prop_assert_eq!(fired(&mut timers, deadline), [1]);
+        }
+    }
+}

@@ -286,11 +286,11 @@ fn a_timer_takes_32_bytes_with_a_payload_of_8() {
 }
 
 #[test]
-fn a_million_timers_are_found_one_by_one() {
+fn many_timers_are_found_one_by_one() {
     let mut wheel = wheel();
     // Some multiplier without a pattern in its low bits.
     let deadline = |i: u64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 44;
-    let mut deadlines: Vec<u64> = (0..1_000_000).map(deadline).collect();
+    let mut deadlines: Vec<u64> = (0..200_000).map(deadline).collect();
     for (i, &deadline) in deadlines.iter().enumerate() {
         set(&mut wheel, i as u32, deadline);
     }
@@ -390,7 +390,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_wheel_does_what_a_heap_does(
