@@ -81,37 +81,45 @@ export async function readSoon(stream: TcpStream, into = Buffer.alloc(64 * 1024)
 }
 
 /**
- * Waits until so many unread bytes, and the peer's end if it `hasEnded`, have come to a stream, so that a poll finds
- * all of it at once.
+ * Waits until so many unread bytes, and the peer's end if it `hasEnded`, have come to each of some streams, so that a
+ * poll finds all of it at once.
  */
 export async function arrival(
-  stream: TcpStream,
+  streams: TcpStream | TcpStream[],
   { bytes = 0, hasEnded = false }: { bytes?: number; hasEnded?: boolean },
 ): Promise<void> {
-  const [from, to] = [stream.peerAddress().port, stream.localAddress().port]
+  const ports = [streams].flat().map((stream) => portsOf(stream))
   for (;;) {
-    const state = stateOf(from, to)
+    const connections = connectionsOfSystem()
     // Where the system does not tell, what is sent on the loopback has come by now.
-    if (state === undefined || (state.unread >= bytes && state.hasEnded === hasEnded)) return
+    if (connections === undefined) return
+    const isThere = ports.every((each) => {
+      const { unread = 0, isEnded = false } = connections.get(each) ?? {}
+      return unread >= bytes && isEnded === hasEnded
+    })
+    if (isThere) return
     await turn()
   }
 }
 
-/** What Linux has in /proc/net/tcp of the connection of two ports. */
-function stateOf(from: number, to: number): { unread: number; hasEnded: boolean } | undefined {
+function portsOf(stream: TcpStream): string {
+  const port = (address: SocketAddress) => address.port.toString(16).toUpperCase().padStart(4, '0')
+  return `${port(stream.localAddress())} ${port(stream.peerAddress())}`
+}
+
+/** What Linux has in /proc/net/tcp, by the local and the remote port. */
+function connectionsOfSystem(): Map<string, { unread: number; isEnded: boolean }> | undefined {
   if (!existsSync('/proc/net/tcp')) return undefined
-  const port = (number: number) => number.toString(16).toUpperCase().padStart(4, '0')
-  for (const line of readFileSync('/proc/net/tcp', 'latin1').split('\n')) {
-    const [, local, remote, state, queues] = line.trim().split(/\s+/)
-    if (local?.endsWith(`:${port(to)}`) && remote?.endsWith(`:${port(from)}`)) {
-      const CLOSE_WAIT = '08'
-      return {
-        unread: Number.parseInt(queues?.split(':')[1] ?? '', 16),
-        hasEnded: state === CLOSE_WAIT,
-      }
-    }
+  const CLOSE_WAIT = '08'
+  const line = /^ *\d+: \w+:(?<local>\w+) \w+:(?<remote>\w+) (?<state>\w+) \w+:(?<unread>\w+)/gm
+  const connections = new Map<string, { unread: number; isEnded: boolean }>()
+  for (const { groups } of readFileSync('/proc/net/tcp', 'latin1').matchAll(line)) {
+    connections.set(`${groups!.local} ${groups!.remote}`, {
+      unread: Number.parseInt(groups!.unread!, 16),
+      isEnded: groups!.state === CLOSE_WAIT,
+    })
   }
-  return { unread: 0, hasEnded: false }
+  return connections
 }
 
 /** Runs a loop to the end of the first iteration that has a `ready`: each that it has. */
