@@ -198,10 +198,10 @@ function buildDist(print) {
   }
 }
 
-function ensure({ dependenciesOnly }) {
+function ensure({ dependenciesOnly, needsRust }) {
   const native = dependenciesOnly ? null : nativeFingerprint()
   const needsNative = !dependenciesOnly && !nativeIsFresh(native)
-  const missing = [...missingNode(), ...(needsNative ? missingRust() : [])]
+  const missing = [...missingNode(), ...(needsNative || needsRust ? missingRust() : [])]
   if (missing.length > 0) {
     throw new Failure(
       ['miolo cannot be built here. It needs', ...missing.map((what) => `  • ${what}`)].join('\n'),
@@ -243,7 +243,8 @@ function runProgram(file, args) {
 
 const [mode, file, ...args] = process.argv.slice(2)
 try {
-  ensure({ dependenciesOnly: mode === '--dependencies' })
+  // What runs a program that has been built needs no Rust; what tests and lints does.
+  ensure({ dependenciesOnly: mode === '--dependencies', needsRust: mode !== '--run' })
   if (mode === '--run') runProgram(file, args)
 } catch (error) {
   if (!(error instanceof Failure)) throw error
