@@ -1,9 +1,12 @@
 import { createCipheriv, createHash } from 'node:crypto'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { fileURLToPath } from 'node:url'
 
 import test, { type ExecutionContext } from 'ava'
 
@@ -211,4 +214,25 @@ test.serial('echo_server says that its address is in use', async (t) => {
   const { code, stderr } = await example(t, 'echo_server', `127.0.0.1:${port}`).ended()
   t.is(code, 1)
   t.true(stderr.includes(`listen EADDRINUSE 127.0.0.1:${port}`), stderr)
+})
+
+test.serial('the programs in README.md print what stands below them', async (t) => {
+  // Inside the package, so that they can import it by its name.
+  const target = new URL('../target/', import.meta.url)
+  mkdirSync(target, { recursive: true })
+  const folder = mkdtempSync(join(fileURLToPath(target), 'readme-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+
+  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+  const programs = [...readme.matchAll(/^```ts\n(.*?)^```\n(?:\n```text\n(.*?)^```)?/gms)]
+  t.true(programs.length > 1)
+  for (const [index, [, source, output]] of programs.entries()) {
+    const file = join(folder, `${index}.ts`)
+    writeFileSync(file, source ?? '')
+    const program = new Program(typescript(file))
+    t.teardown(() => program.close())
+    const { code, signal, stdout, stderr } = await program.ended()
+    t.deepEqual({ code, signal, stderr }, { code: 0, signal: null, stderr: '' }, source)
+    if (output !== undefined) t.is(stdout, output, source)
+  }
 })
