@@ -8,8 +8,10 @@
  * ```
  */
 
+import { performance } from 'node:perf_hooks'
+
 import type { EventLoopConfig } from '../config.ts'
-import { corrupt, LoopError, NotifyError, systemError, TimerError } from '../errors.ts'
+import { corrupt, LoopError, systemError, TimerError } from '../errors.ts'
 import type { EventLoop } from '../event-loop.ts'
 import type { EventSet } from '../event-set.ts'
 import type { Handler, Token } from '../handler.ts'
@@ -23,8 +25,9 @@ import { Delivery } from './delivery.ts'
 import { Events } from './events.ts'
 import { LaneReceiver } from './lane.ts'
 import * as at from './layout.ts'
-import { isClosed, LoopMemory, QUEUE_CLOSED, REGISTRATIONS } from './memory.ts'
+import { LoopMemory, REGISTRATIONS } from './memory.ts'
 import { MessageQueue } from './message-queue.ts'
+import { Queue } from './queue.ts'
 import { Registrations } from './registrations.ts'
 import { Timers } from './timers.ts'
 
@@ -65,6 +68,7 @@ export class Bridge<Timeout, Message> {
   readonly #commands: Commands
   readonly #timers: Timers<Timeout>
   readonly #registrations = new Registrations(REGISTRATIONS)
+  readonly #queue: Queue
   readonly #local = new MessageQueue<Message>()
   readonly #lanes: LaneReceiver[] = []
   readonly #delivery: Delivery<Timeout, Message>
@@ -106,12 +110,13 @@ export class Bridge<Timeout, Message> {
     )
     this.#events = new Events(this.#memory)
     this.#commands = new Commands(this.#memory, () => native.loopFlush(this.#native))
+    this.#queue = new Queue(this.#words, config.notifyCapacity)
     this.#timers = new Timers(config.timerCapacity)
     this.#clockOffset = this.#readClock()
     this.#delivery = new Delivery({
       loop,
-      words: this.#words,
       events: this.#events,
+      queue: this.#queue,
       commands: this.#commands,
       timers: this.#timers,
       registrations: this.#registrations,
@@ -143,7 +148,10 @@ export class Bridge<Timeout, Message> {
     const done = this.#start({ handler, goesOn: () => true, isOnce: true, polls: limitMs === 0 })
     const run = this.#run
     if (run && limitMs !== undefined && limitMs > 0) {
-      run.limit = setTimeout(() => this.#finish(run), limitMs)
+      run.limit = setTimeout(() => {
+        run.goesOn = () => false
+        this.#pumpSoon()
+      }, limitMs)
       if (!this.hasRef) run.limit.unref()
     }
     return done
@@ -160,7 +168,7 @@ export class Bridge<Timeout, Message> {
         if (outcome === 'closed') return
         if (outcome !== 'empty') continue
         this.#checkFailure()
-        this.#publishMessages()
+        this.#publish()
         native.loopTurn(this.#native, -1)
       }
     } finally {
@@ -250,7 +258,7 @@ export class Bridge<Timeout, Message> {
       if (run.polls) {
         run.polls = false
         run.goesOn = () => false
-        this.#publishMessages()
+        this.#publish()
         native.loopTurn(this.#native, 0)
         this.#delivery.deliver(run.handler, Infinity)
       } else if (this.#hasToFlush()) this.#flush()
@@ -279,6 +287,7 @@ export class Bridge<Timeout, Message> {
   /** Whether the native side has something to do that nobody else will do. */
   #hasToFlush(): boolean {
     const words = this.#words
+    this.#commands.publish()
     if (this.#sent !== this.#sentKnown || Atomics.load(words, at.MAIL) === 1) return true
     if (Atomics.load(words, at.WANT_ROOM) === 1 && Atomics.exchange(words, at.WANT_ROOM, 0) === 1) return true
     // A loop thread that is awake looks at the commands before it sleeps.
@@ -288,12 +297,14 @@ export class Bridge<Timeout, Message> {
   }
 
   #flush(): void {
-    this.#publishMessages()
+    this.#publish()
     native.loopFlush(this.#native)
     if (this.#commands.arePending()) throw corrupt('the command ring')
   }
 
-  #publishMessages(): void {
+  /** Lets the native side see what was asked of it. */
+  #publish(): void {
+    this.#commands.publish()
     if (this.#sent === this.#sentKnown) return
     this.#sentKnown = this.#sent
     Atomics.store(this.#words, at.LOCAL_SENT, this.#sent)
@@ -322,11 +333,10 @@ export class Bridge<Timeout, Message> {
   setTimer(timeout: Timeout, delayMs: number): TimeoutHandle {
     if (this.#timers.isFull()) throw new TimerError(this.#config.timerCapacity)
     const deadline = performance.now() + this.#clockOffset + delayMs
-    const handle = this.#timers.add(timeout)
-    const slot = this.#timers.find(handle)
+    const slot = this.#timers.add(timeout)
     this.#commands.setTimer(slot, this.#timers.generation(slot), deadline)
     this.#pumpSoon()
-    return handle
+    return this.#timers.handle(slot)
   }
 
   clearTimer(handle: number): boolean {
@@ -346,17 +356,7 @@ export class Bridge<Timeout, Message> {
   // Messages
 
   send(message: Message): void {
-    const words = this.#words
-    for (;;) {
-      const queued = Atomics.load(words, at.QUEUED)
-      if (queued >= this.#config.notifyCapacity) {
-        throw new NotifyError(
-          isClosed(words) ? 'ERR_MIOLO_NOTIFY_CLOSED' : 'ERR_MIOLO_NOTIFY_FULL',
-          message,
-        )
-      }
-      if (Atomics.compareExchange(words, at.QUEUED, queued, queued + 1) === queued) break
-    }
+    this.#queue.enter(message)
     this.#local.push(message)
     this.#sent = (this.#sent + 1) | 0
     this.#pumpSoon()
@@ -370,6 +370,7 @@ export class Bridge<Timeout, Message> {
         this.#lanes.push(new LaneReceiver(this.#native, lanes, index))
       }
       this.#lanesMemory = lanes
+      this.#queue.share()
     }
     const lanes = this.#lanesMemory
     const id = native.loopShare(this.#native, lanes)
@@ -495,7 +496,7 @@ export class Bridge<Timeout, Message> {
     if (this.closed) return
     this.closed = true
     this.#delivery.isClosed = true
-    Atomics.store(this.#words, at.QUEUED, QUEUE_CLOSED)
+    this.#queue.close()
     for (const source of this.#registrations.sources()) source.registration = undefined
     // In a callback the pump ends the run, when it knows whether the callback throws.
     if (this.#run && !this.#isPumping) this.#finish(this.#run)

@@ -1,4 +1,7 @@
-/** The command ring, seen by its writer: what JavaScript asks of the loop, without a native call. */
+/**
+ * The command ring, seen by its writer: what JavaScript asks of the loop, without a native call. Commands are published
+ * together, when JavaScript has nothing else to do: what they bring could not be delivered before.
+ */
 
 import { corrupt } from '../errors.ts'
 import * as at from './layout.ts'
@@ -11,6 +14,7 @@ export class Commands {
   readonly #records: number
   readonly #flush: () => void
   #tail = 0
+  #published = 0
   /** The native side's head as last read. */
   #head = 0
 
@@ -38,6 +42,13 @@ export class Commands {
     this.#write(this.#place(), at.COMMAND_REARM, slot, generation)
   }
 
+  /** Lets the native side see what was written. */
+  publish(): void {
+    if (this.#published === this.#tail) return
+    this.#published = this.#tail
+    Atomics.store(this.#words, at.COMMAND_TAIL, this.#tail)
+  }
+
   /** Whether the native side has not taken in everything yet. */
   arePending(): boolean {
     return this.#tail !== this.#readHead()
@@ -46,6 +57,7 @@ export class Commands {
   #place(): number {
     if (((this.#tail - this.#head) | 0) === this.#records) {
       if (((this.#tail - this.#readHead()) | 0) === this.#records) {
+        this.publish()
         this.#flush()
         if (this.arePending()) throw corrupt('the command ring')
       }
@@ -63,6 +75,5 @@ export class Commands {
     this.#words[index] = kind | (generation << at.GENERATION_SHIFT)
     this.#words[index + 1] = slot
     this.#tail = (this.#tail + 1) | 0
-    Atomics.store(this.#words, at.COMMAND_TAIL, this.#tail)
   }
 }

@@ -1,5 +1,7 @@
 /** From records to callbacks: what the loop has written is handed to a Handler, batch by batch. */
 
+import { performance } from 'node:perf_hooks'
+
 import { corrupt } from '../errors.ts'
 import { EventSet } from '../event-set.ts'
 import type { EventLoop } from '../event-loop.ts'
@@ -9,6 +11,7 @@ import type { Events } from './events.ts'
 import type { LaneReceiver } from './lane.ts'
 import * as at from './layout.ts'
 import type { MessageQueue } from './message-queue.ts'
+import type { Queue } from './queue.ts'
 import type { Registrations } from './registrations.ts'
 import type { Timers } from './timers.ts'
 
@@ -24,8 +27,9 @@ const RELEASE_MASK = 63
 
 export interface Sources<Timeout, Message> {
   loop: EventLoop<Timeout, Message>
-  words: Int32Array
   events: Events
+  /** The count of messages that wait. */
+  queue: Queue
   commands: Commands
   timers: Timers<Timeout>
   registrations: Registrations
@@ -59,13 +63,14 @@ export class Delivery<Timeout, Message> {
     const { events } = this.#from
     try {
       for (;;) {
-        if (this.#messages > 0) this.#deliverMessage(handler)
-        else if (!events.next()) return 'empty'
+        if (this.#messages > 0) {
+          this.#deliverMessages(handler)
+        } else if (!events.next()) return 'empty'
         else if (events.kind() === at.EVENT_TICK) {
           if (this.#endBatch(handler)) return this.isClosed ? 'closed' : 'batch'
         } else this.#deliverRecord(handler)
         if (this.isClosed) return 'closed'
-        if ((++this.#callbacks & CLOCK_MASK) === 0 && performance.now() > deadline) return 'yield'
+        if ((this.#callbacks++ & CLOCK_MASK) === 0 && performance.now() > deadline) return 'yield'
       }
     } finally {
       events.release()
@@ -117,19 +122,19 @@ export class Delivery<Timeout, Message> {
     return count
   }
 
-  #deliverMessage(handler: Handler<Timeout, Message>): void {
-    const { loop, words, local, lanes } = this.#from
-    let message
-    if (this.#lane === LOCAL) message = local.shift()
-    else {
-      const lane = lanes[this.#lane] as LaneReceiver
-      message = lane.receive() as Message
-      if ((this.#messages & RELEASE_MASK) === 1) lane.release()
-    }
-    this.#messages--
-    Atomics.sub(words, at.QUEUED, 1)
+  /** Delivers messages of the current record: all, or as many as there may be between two looks at the clock. */
+  #deliverMessages(handler: Handler<Timeout, Message>): void {
+    const { loop, local, lanes, queue } = this.#from
+    const lane = this.#lane === LOCAL ? undefined : (lanes[this.#lane] as LaneReceiver)
     this.isMidBatch = true
-    this.#returned(handler.notify?.(loop, message))
+    do {
+      const message = lane === undefined ? local.shift() : (lane.receive() as Message)
+      this.#messages--
+      queue.leave()
+      if (lane !== undefined && (this.#messages & RELEASE_MASK) === 0) lane.release()
+      const result: unknown = handler.notify?.(loop, message)
+      if (result !== undefined) this.#from.returned(result)
+    } while (this.#messages > 0 && !this.isClosed && (++this.#callbacks & CLOCK_MASK) !== 0)
   }
 
   /** The tick of a batch. False if nothing of the batch was worth delivering. */

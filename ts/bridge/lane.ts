@@ -17,11 +17,11 @@
 import { types } from 'node:util'
 import { deserialize, serialize } from 'node:v8'
 
-import { corrupt, NotifyError } from '../errors.ts'
+import { corrupt } from '../errors.ts'
 import { native, type NativeAttachment, type NativeLoop } from './binding.ts'
 import { lengthOf } from '../validate.ts'
 import * as at from './layout.ts'
-import { isClosed, QUEUE_CLOSED } from './memory.ts'
+import { closeQueue, refusal, tryEnter } from './queue.ts'
 
 const SKIP = 0
 const INTEGER = 1
@@ -35,6 +35,8 @@ const HEADER = 8
 /** Longer messages are spilled, so that one of them cannot take the whole lane. */
 const LONGEST = at.LANE_BYTES / 4
 const MASK = at.LANE_BYTES - 1
+/** In place of a tail: the message has no room in the lane. No tail is odd. */
+const PUT_ASIDE = 1
 /** Strings that are looked at letter by letter, which is faster than a call for them. */
 const SHORT = 128
 
@@ -73,7 +75,8 @@ export class LaneSender<Message> {
   readonly #data: Messages
   #sent: number
   #tail: number
-  /** The payload of a message that will be spilled. */
+  /** A message that will be spilled: its kind and its payload. */
+  #asideKind = SKIP
   #aside: Uint8Array = new Uint8Array(0)
 
   constructor(
@@ -94,43 +97,30 @@ export class LaneSender<Message> {
   }
 
   send(message: Message): void {
-    if (Atomics.load(this.#memory, at.QUEUED) >= this.#capacity) throw this.#refusal(message)
-    const start = this.#write(message)
-    for (;;) {
-      const queued = Atomics.load(this.#memory, at.QUEUED)
-      if (queued >= this.#capacity) throw this.#refusal(message)
-      if (start < 0) {
-        if (Atomics.compareExchange(this.#memory, at.QUEUED, queued, queued + 1) !== queued) continue
-        native.senderSpill(this.#attachment, ~start, this.#aside)
-        this.#sent = (this.#sent + 1) | 0
-        break
-      }
-      const sent = (this.#sent + 1) | 0
-      if (Atomics.compareExchange(this.#memory, at.QUEUED, queued, queued + 1) === queued) {
-        Atomics.store(this.#control, at.LANE_BYTE_TAIL, start)
-        Atomics.store(this.#control, at.LANE_SENT, sent)
-        this.#tail = start
-        this.#sent = sent
-        break
-      }
+    const memory = this.#memory
+    if (Atomics.load(memory, at.QUEUED) >= this.#capacity) throw refusal(memory, message)
+    const tail = this.#write(message)
+    const sent = (this.#sent + 1) | 0
+    while (!tryEnter(memory, this.#capacity, message));
+    if (tail === PUT_ASIDE) native.senderSpill(this.#attachment, this.#asideKind, this.#aside)
+    else {
+      Atomics.store(this.#control, at.LANE_BYTE_TAIL, tail)
+      Atomics.store(this.#control, at.LANE_SENT, sent)
+      this.#tail = tail
     }
-    if (Atomics.load(this.#memory, at.MAIL) === 0) Atomics.store(this.#memory, at.MAIL, 1)
+    this.#sent = sent
+    if (Atomics.load(memory, at.MAIL) === 0) Atomics.store(memory, at.MAIL, 1)
     if (
-      Atomics.load(this.#memory, at.JS_PARKED) === 1 &&
-      Atomics.exchange(this.#memory, at.JS_PARKED, 0) === 1 &&
+      Atomics.load(memory, at.JS_PARKED) === 1 &&
+      Atomics.exchange(memory, at.JS_PARKED, 0) === 1 &&
       !native.senderRing(this.#attachment)
     ) {
-      Atomics.store(this.#memory, at.QUEUED, QUEUE_CLOSED)
-      throw this.#refusal(message)
+      closeQueue(memory)
+      throw refusal(memory, message)
     }
   }
 
-  #refusal(message: Message): NotifyError<Message> {
-    const closed = isClosed(this.#memory)
-    return new NotifyError(closed ? 'ERR_MIOLO_NOTIFY_CLOSED' : 'ERR_MIOLO_NOTIFY_FULL', message)
-  }
-
-  /** Writes a message after the published ones. Returns the tail that will publish it, or ~kind if it is put aside. */
+  /** Writes a message after the published ones. Returns the tail that will publish it. */
   #write(message: unknown): number {
     if (typeof message === 'number') {
       const integer = message | 0
@@ -144,8 +134,7 @@ export class LaneSender<Message> {
           return this.#finish(place, FLOAT, 8, 0)
         }
       }
-      this.#aside = new Uint8Array(Float64Array.of(message).buffer)
-      return ~FLOAT
+      return this.#putAside(FLOAT, new Uint8Array(Float64Array.of(message).buffer))
     }
     if (typeof message === 'string') return this.#writeString(message)
     if (types.isUint8Array(message)) return this.#writeBytes(BYTES, message)
@@ -155,10 +144,7 @@ export class LaneSender<Message> {
   #writeBytes(kind: number, payload: Uint8Array): number {
     const length = lengthOf(payload)
     const place = this.#place(length)
-    if (place < 0) {
-      this.#aside = payload
-      return ~kind
-    }
+    if (place < 0) return this.#putAside(kind, payload)
     this.#data.bytes.set(payload, place + HEADER)
     return this.#finish(place, kind, length, 0)
   }
@@ -179,12 +165,15 @@ export class LaneSender<Message> {
       }
     }
     const place = this.#place(length * 2)
-    if (place < 0) {
-      this.#aside = Buffer.from(message, 'utf16le')
-      return ~UTF16
-    }
+    if (place < 0) return this.#putAside(UTF16, Buffer.from(message, 'utf16le'))
     this.#data.buffer.write(message, place + HEADER, 'utf16le')
     return this.#finish(place, UTF16, length * 2, 0)
+  }
+
+  #putAside(kind: number, payload: Uint8Array): number {
+    this.#asideKind = kind
+    this.#aside = payload
+    return PUT_ASIDE
   }
 
   /** Where a message with so much payload can go, or −1. */

@@ -6,14 +6,6 @@ const COMMAND_RECORDS = 8192
 /** The most sockets of one loop. A page of memory is used only when one of its slots is. */
 export const REGISTRATIONS = 2 ** 18
 
-/** `QUEUED` of a loop that is gone: more than any capacity. */
-export const QUEUE_CLOSED = 0x7fffffff
-
-/** Whether the loop of this memory is gone. A message may have been taken off the count since. */
-export function isClosed(words: Int32Array): boolean {
-  return Atomics.load(words, at.QUEUED) > QUEUE_CLOSED / 2
-}
-
 /** The words of one loop, and where its rings lie in them. */
 export class LoopMemory {
   readonly layout: at.Layout

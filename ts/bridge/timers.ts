@@ -8,9 +8,13 @@ const SLOT_BITS = 24
 const GENERATION_BITS = 53 - SLOT_BITS
 const SLOT_SPAN = 2 ** SLOT_BITS
 
+/** Payloads lie in pages, so that there is no large array to be copied when there are more of them. */
+const PAGE_BITS = 10
+const PAGE_MASK = 2 ** PAGE_BITS - 1
+
 export class Timers<Timeout> {
   readonly #slots: Slots
-  #payloads: (Timeout | undefined)[] = []
+  readonly #pages: (Timeout | undefined)[][] = []
 
   constructor(capacity: number) {
     this.#slots = new Slots(capacity, GENERATION_BITS)
@@ -20,21 +24,26 @@ export class Timers<Timeout> {
     return this.#slots.used === this.#slots.capacity
   }
 
-  add(payload: Timeout): TimeoutHandle {
+  /** Takes a slot for a payload. */
+  add(payload: Timeout): number {
     const slot = this.#slots.take()
-    if (slot === this.#payloads.length) this.#payloads.push(payload)
-    else this.#payloads[slot] = payload
-    return (this.generation(slot) * SLOT_SPAN + slot) as TimeoutHandle
+    const page = (this.#pages[slot >> PAGE_BITS] ??= [])
+    page[slot & PAGE_MASK] = payload
+    return slot
   }
 
   generation(slot: number): number {
     return this.#slots.generations[slot] as number
   }
 
+  handle(slot: number): TimeoutHandle {
+    return (this.generation(slot) * SLOT_SPAN + slot) as TimeoutHandle
+  }
+
   /** The slot of a handle whose timeout is still to come; −1 for every other number. */
   find(handle: number): number {
-    const slot = handle % SLOT_SPAN
-    const generation = (handle - slot) / SLOT_SPAN
+    const generation = Math.floor(handle / SLOT_SPAN)
+    const slot = handle - generation * SLOT_SPAN
     return (generation & 1) === 1 && this.#slots.generations[slot] === generation ? slot : -1
   }
 
@@ -46,8 +55,9 @@ export class Timers<Timeout> {
 
   /** Takes a timeout out: its payload. */
   remove(slot: number): Timeout {
-    const payload = this.#payloads[slot] as Timeout
-    this.#payloads[slot] = undefined
+    const page = this.#pages[slot >> PAGE_BITS] as (Timeout | undefined)[]
+    const payload = page[slot & PAGE_MASK] as Timeout
+    page[slot & PAGE_MASK] = undefined
     this.#slots.release(slot)
     return payload
   }

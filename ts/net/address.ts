@@ -12,8 +12,14 @@ export interface SocketAddress {
   port: number
 }
 
-/** An address as users write it: `127.0.0.1:8080`, `[::1]:8080`, or in two parts. Host names are not looked up. */
-export type AddressLike = string | { host: string; port: number }
+/**
+ * An address as users write it: `127.0.0.1:8080`, `[::1]:8080`, or in two parts; or as another socket tells it. Host
+ * names are not looked up.
+ */
+export type AddressLike =
+  | string
+  | { host: string; port: number }
+  | Pick<SocketAddress, 'address' | 'port'>
 
 /** An address that the native side will understand. @internal */
 export function parseAddress(given: AddressLike): { text: string; address: SocketAddress } {
@@ -30,8 +36,9 @@ export function socketAddress({ address, port }: NativeAddress): SocketAddress {
   return { address, family: isIPv6(address) ? 'IPv6' : 'IPv4', port }
 }
 
-function join(given: { host: string; port: number }): string {
-  const { host, port } = object(given, 'address')
+function join(given: Exclude<AddressLike, string>): string {
+  const { port } = object(given, 'address')
+  const host: unknown = 'host' in given ? given.host : given.address
   if (typeof host !== 'string') throw invalidType('address.host', 'a string', host)
   integer(port, 'address.port', 0, 65_535)
   return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`

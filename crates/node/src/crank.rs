@@ -178,6 +178,7 @@ impl Crank {
         };
         loop {
             state.forwarder.take_in(&mut state.event_loop);
+            state.forwarder.take_earliest();
             if let Some(fault) = state.forwarder.fault() {
                 self.fail(state, fault);
             }
@@ -237,12 +238,13 @@ impl Crank {
         let Some(state) = &mut *state else {
             return;
         };
+        let mut earliest = None;
         loop {
             state.forwarder.take_in(&mut state.event_loop);
-            let due = state
-                .event_loop
-                .next_deadline()
-                .is_some_and(|deadline| deadline <= Instant::now());
+            if let Some(set) = state.forwarder.take_earliest() {
+                earliest = Some(earliest.map_or(set, |at: Instant| at.min(set)));
+            }
+            let due = earliest.is_some_and(|deadline| deadline <= Instant::now());
             let room = state.forwarder.room();
             if state.forwarder.has_posted() || (due && room.timeouts > 0) {
                 let done = state.event_loop.dispatch(None, &mut state.forwarder, room);
@@ -257,7 +259,7 @@ impl Crank {
             self.fail(state, fault);
         }
         if let Sleep::Until(until) = state.sleep
-            && let Some(next) = state.event_loop.next_deadline()
+            && let Some(next) = earliest
             && until.is_none_or(|until| next < until)
         {
             state.sleep = Sleep::Until(Some(next));

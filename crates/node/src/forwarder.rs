@@ -40,6 +40,8 @@ pub struct Forwarder {
     unannounced: VecDeque<(u32, u32)>,
     /// The loop's handle of each of JavaScript's timers, by slot.
     timers: Vec<Option<Timeout>>,
+    /// The earliest deadline that JavaScript has set since this was last taken.
+    earliest: Option<Instant>,
     /// The loop's name of each of JavaScript's registrations, by slot.
     registrations: Vec<Option<RegistrationId>>,
     inboxes: Vec<Inbox>,
@@ -91,6 +93,7 @@ impl Forwarder {
             capacity,
             unannounced: VecDeque::new(),
             timers: Vec::new(),
+            earliest: None,
             registrations: Vec::new(),
             inboxes: vec![Inbox {
                 lane: LOCAL,
@@ -115,6 +118,11 @@ impl Forwarder {
                 counted: 0,
             });
         }
+        self.expect_messages();
+    }
+
+    /// Has the senders' counts looked at again.
+    pub fn expect_messages(&self) {
         self.memory.get(layout::MAIL).store(1, Ordering::SeqCst);
     }
 
@@ -171,6 +179,11 @@ impl Forwarder {
             .capacity()
             .saturating_sub(self.events.depth())
             .saturating_sub(RESERVED + self.posted)
+    }
+
+    /// The earliest of the deadlines that were set since the last call.
+    pub fn take_earliest(&mut self) -> Option<Instant> {
+        self.earliest.take()
     }
 
     /// Takes the error, if JavaScript's memory held what it may not.
@@ -237,6 +250,7 @@ impl Forwarder {
                     return self.corrupt("a timer's slot");
                 }
                 let name = pack(command.slot, command.generation);
+                self.earliest = Some(self.earliest.map_or(deadline, |at| at.min(deadline)));
                 match event_loop.timeout_at(name, deadline) {
                     Ok(timer) => {
                         if slot >= self.timers.len() {
@@ -317,7 +331,7 @@ impl Forwarder {
         }
         self.first_inbox = (self.first_inbox + 1) % inboxes;
         if self.backlog {
-            self.memory.get(layout::MAIL).store(1, Ordering::SeqCst);
+            self.expect_messages();
         }
     }
 

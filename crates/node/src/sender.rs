@@ -25,6 +25,11 @@ impl Held for Attachment {
 impl Drop for Attachment {
     fn drop(&mut self) {
         self.lanes.give_back(self.lane);
+        // A worker that is terminated may have sent a message and not have rung for it.
+        if let Some(crank) = self.lanes.crank.upgrade() {
+            crank.with_forwarder(|forwarder| forwarder.expect_messages());
+            crank.ring_js();
+        }
     }
 }
 
