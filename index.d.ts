@@ -1,0 +1,483 @@
+// The public API of miolo on one page. Generated from ts/ by `npm run api`: change it there.
+
+/** What an event loop can be told when it is made. mio: `EventLoopConfig`. */
+export interface EventLoopConfig {
+  /** The most messages that may wait for `notify`, exactly: 1 to 2^24. Default 4096. */
+  notifyCapacity?: number
+  /** The most messages delivered in one iteration: 1 to 2^24. Default 256. */
+  messagesPerTick?: number
+  /** The resolution of timeouts in milliseconds, 1 to 60 000; deadlines are rounded up to it. Default 1. */
+  timerTickMs?: number
+  /** The most timeouts that may be set at once: 1 to 2^24. Default 65 536. */
+  timerCapacity?: number
+  /** The most events that may wait for the JS thread, 16 to 2^20, rounded up to a power of two. Default 8192. */
+  eventCapacity?: number
+  /**
+   * Who turns the loop. `thread`: a native thread; I/O goes on while JavaScript is busy. `embedded`: the JS thread, out
+   * of Node's own loop; no hand-over between threads, the faster of the two with few connections or few cores. Where
+   * Node's loop cannot be watched (Windows, Bun, Deno) it is `thread` all the same. Default `thread`.
+   */
+  driver?: 'thread' | 'embedded'
+  /**
+   * Microseconds to look again before sleeping, 0 to 1 000 000: latency for CPU time, for those who have a core to
+   * spare. Default 0.
+   */
+  spinUs?: number
+}
+
+/**
+ * Every error that miolo makes, in one place.
+ *
+ * | class | code | when |
+ * |---|---|---|
+ * | `TypeError` | `ERR_INVALID_ARG_TYPE` | an argument has the wrong type |
+ * | `TypeError` | `ERR_INVALID_ARG_VALUE` | an argument has the right type and no meaning |
+ * | `RangeError` | `ERR_OUT_OF_RANGE` | a number is too small, too large or not a number |
+ * | {@link NotifyError} | `ERR_MIOLO_NOTIFY_FULL`, `ERR_MIOLO_NOTIFY_CLOSED` | a message was not taken |
+ * | {@link TimerError} | `ERR_MIOLO_TIMER_OVERFLOW` | there are as many timeouts as the capacity allows |
+ * | {@link LoopError} | `ERR_MIOLO_…` | the loop cannot do that now |
+ * | `Error` | `ECONNREFUSED`, `EEXIST`, … | the system refused, as Node tells it: `errno`, `syscall`, `address`, `port` |
+ */
+/** A message that a Sender could not hand over. mio: `NotifyError`. */
+export declare class NotifyError<Message = unknown> extends Error {
+  /** Full: the channel holds as many messages as it may. Closed: the loop is gone. */
+  readonly code: 'ERR_MIOLO_NOTIFY_FULL' | 'ERR_MIOLO_NOTIFY_CLOSED'
+  /** The message, back. */
+  readonly rejected: Message
+}
+
+/** No room for another timeout. mio: `TimerError`. */
+export declare class TimerError extends Error {
+  /** As many timeouts are set as `timerCapacity` allows. */
+  readonly code = 'ERR_MIOLO_TIMER_OVERFLOW'
+}
+
+/** What a {@link LoopError} can be about. */
+export type LoopErrorCode = keyof typeof LOOP_ERRORS
+
+declare const LOOP_ERRORS: {
+  /** The event loop, listener or stream has been closed. */
+  readonly ERR_MIOLO_CLOSED: 'It is closed'
+  /** The loop runs, so it cannot be run. */
+  readonly ERR_MIOLO_RUNNING: 'The event loop is running already'
+  /** A socket belongs to another event loop, and can belong to one only. */
+  readonly ERR_MIOLO_REGISTERED_ELSEWHERE: 'The socket is already registered with another event loop'
+  /** More sockets than one event loop can hold. */
+  readonly ERR_MIOLO_TOO_MANY_REGISTRATIONS: 'The event loop holds as many sockets as it can'
+  /** More Senders in other threads than one event loop can hold. */
+  readonly ERR_MIOLO_TOO_MANY_SENDERS: 'As many Senders in other threads are in use as an event loop can hold'
+  /** A callback returned a promise to `runSync`, which never gives it a turn. */
+  readonly ERR_MIOLO_ASYNC_IN_RUN_SYNC: 'A callback returned a promise, which runSync cannot wait for'
+  /** The loop thread has panicked, or its memory was overwritten. The loop can only be closed. */
+  readonly ERR_MIOLO_FAILED: 'The event loop has failed'
+}
+
+/** The event loop, or a socket, cannot do what was asked in the state it is in. */
+export declare class LoopError extends Error {
+  /** What is in the way. */
+  readonly code: LoopErrorCode
+}
+
+/**
+ * A set of readiness: what to wait for, and what has come. mio: `EventSet`.
+ *
+ * There are sixteen, made once: `===` compares them, and none is allocated when an event is delivered.
+ */
+export declare class EventSet {
+  #private
+  /** readable 1, writable 2, error 4, hup 8; as in mio. */
+  readonly bits: number
+  private constructor()
+  /** Nothing. As an interest: nothing is delivered until `reregister`. */
+  static none(): EventSet
+  /** Bytes, connections or the peer's end can be read. */
+  static readable(): EventSet
+  /** Bytes can be written, or a connection has been made. */
+  static writable(): EventSet
+  /** The socket has an error: `takeError()` has it. Delivered whether asked for or not. */
+  static error(): EventSet
+  /** The peer has ended, or reset, the connection. Delivered whether asked for or not. */
+  static hup(): EventSet
+  /** All four. */
+  static all(): EventSet
+  /** Whether the set holds readable. */
+  isReadable(): boolean
+  /** Whether the set holds writable. */
+  isWritable(): boolean
+  /** Whether the set holds error. */
+  isError(): boolean
+  /** Whether the set holds hup. */
+  isHup(): boolean
+  /** Whether the set holds nothing. */
+  isNone(): boolean
+  /** Whether the set holds all of `other`. */
+  contains(other: EventSet): boolean
+  /** What is in either set. mio: `|`. */
+  union(other: EventSet): EventSet
+  /** What is in both sets. mio: `&`. */
+  intersection(other: EventSet): EventSet
+  /** What is in this set and not in `other`. mio: `-`. */
+  difference(other: EventSet): EventSet
+  /** `Readable | Hup`, or the empty string; as mio's `Debug`. */
+  toString(): string
+}
+
+/**
+ * The user's name for a registered socket: any integer from 0 to 2^53 − 1. Two sockets may share one.
+ * mio: `Token`.
+ */
+export type Token = number
+
+/**
+ * What an event loop calls. Every callback may be left out, and each gets the loop, on which it may call anything.
+ * mio: `Handler`.
+ *
+ * In one iteration they come in this order: `interrupted`, `ready`…, `notify`…, `timeout`…, `tick`. A callback that
+ * throws, or returns a promise that rejects, stops the loop: `run()` rejects with that error. Promises' reactions run
+ * when the batch has been delivered, not between two of its callbacks.
+ */
+export interface Handler<Timeout = unknown, Message = unknown> {
+  /**
+   * A registered socket is ready. What happened to it since its last `ready` comes merged in `events`; at most one
+   * call per socket and iteration. mio: `Handler::ready`.
+   */
+  ready?(loop: EventLoop<Timeout, Message>, token: Token, events: EventSet): void
+  /** A message from a {@link Sender}, in the order it was sent. mio: `Handler::notify`. */
+  notify?(loop: EventLoop<Timeout, Message>, message: Message): void
+  /** A timeout is due; `timeout` is the payload it was set with. Never early. mio: `Handler::timeout`. */
+  timeout?(loop: EventLoop<Timeout, Message>, timeout: Timeout): void
+  /** The poll was ended by a signal, or by {@link EventLoop.interrupt}. mio: `Handler::interrupted`. */
+  interrupted?(loop: EventLoop<Timeout, Message>): void
+  /**
+   * The iteration ends; nothing of it is delivered after this call, so here is the place to release what its other
+   * callbacks may have used. Not called where an iteration brought nothing. mio: `Handler::tick`.
+   */
+  tick?(loop: EventLoop<Timeout, Message>): void
+}
+
+/** What an event loop has done so far. Reading it costs no native call. */
+export interface LoopMetrics {
+  /** Turns of the loop. */
+  iterations: number
+  /** Events forwarded to JavaScript, by kind; messages count one each. */
+  events: {
+    ready: number
+    notify: number
+    timeout: number
+    interrupted: number
+  }
+  /** Wake-ups across the threads: far fewer than events, when all is well. */
+  doorbells: {
+    toJs: number
+    toLoop: number
+  }
+  /** The ring of events: records that wait now, the most that ever waited, and how many fit. */
+  ring: {
+    depth: number
+    highWater: number
+    capacity: number
+  }
+  /** Milliseconds spent in the poll: sleeping, for the most part. */
+  pollTimeMs: number
+  /** Milliseconds that the JS thread spent on delivering events, callbacks included. */
+  dispatchTimeMs: number
+}
+
+/** What an event loop can watch: a `TcpListener` or a `TcpStream`. mio: `Evented`. */
+export interface Evented {}
+
+/**
+ * How readiness is told: once per change (edge), again in every iteration for as long as it lasts (level), or once and
+ * then not until `reregister` (oneshot). Without edge or oneshot it is level. mio: `PollOpt`.
+ *
+ * There are eight, made once: `===` compares them.
+ */
+export declare class PollOpt {
+  #private
+  /** edge 0x20, level 0x40, oneshot 0x80; as in mio. */
+  readonly bits: number
+  private constructor()
+  /** No option, which is level. */
+  static empty(): PollOpt
+  /** Told when readiness comes: read or write until the call would block, or comes up short. */
+  static edge(): PollOpt
+  /** Told in every iteration for as long as readiness lasts. */
+  static level(): PollOpt
+  /** Told once, and again after the next `reregister`. */
+  static oneshot(): PollOpt
+  /** All three. */
+  static all(): PollOpt
+  /** Whether the options hold edge. */
+  isEdge(): boolean
+  /** Whether the options hold level. */
+  isLevel(): boolean
+  /** Whether the options hold oneshot. */
+  isOneshot(): boolean
+  /** Whether the options hold all of `other`. */
+  contains(other: PollOpt): boolean
+  /** What is in either. mio: `|`. */
+  union(other: PollOpt): PollOpt
+  /** What is in both. mio: `&`. */
+  intersection(other: PollOpt): PollOpt
+  /** What is in these options and not in `other`. mio: `-`. */
+  difference(other: PollOpt): PollOpt
+  /** `Edge-Triggered | OneShot`, or the empty string; as mio's `Debug`. */
+  toString(): string
+}
+
+/**
+ * A Sender on its way to another thread: pass it in `workerData` or by `postMessage`, and make it a Sender again with
+ * {@link Sender.from}. Up to 64 Senders made so can be in use at once for one event loop.
+ */
+export interface SharedSender {}
+
+/** Sends messages to an event loop, from its own thread or from others. mio: `Sender`. */
+export declare class Sender<Message = unknown> {
+  #private
+  private constructor()
+  /**
+   * Hands `message` to the loop's `notify`, soon; never blocks. Messages of one Sender arrive in the order sent, none
+   * is lost or doubled, and those sent while the loop does not run wait for it. mio: `Sender::send`.
+   *
+   * In the loop's own thread any value is passed, by reference. From other threads a structured clone of it is;
+   * numbers, strings and `Uint8Array`s are the fastest. Whatever `v8.serialize` can take may be sent, so no
+   * `SharedArrayBuffer` and nothing that would have to be transferred.
+   *
+   * @throws {@link NotifyError} Full: `notifyCapacity` messages wait; there is room when `notify` has been called.
+   * Closed: the loop is gone. Either has the message in `rejected`. `DataCloneError`: it cannot be cloned.
+   */
+  send(message: Message): void
+  /** What another thread needs to send to the same loop. */
+  share(): SharedSender
+  /**
+   * The Sender that was shared. It sends to the loop of {@link EventLoop.channel}, wherever that runs.
+   *
+   * @throws `TypeError` if `shared` is not what {@link share} returned; {@link LoopError} `ERR_MIOLO_CLOSED` if the
+   * loop is gone, `ERR_MIOLO_TOO_MANY_SENDERS` if 64 are in use.
+   */
+  static from<M = unknown>(shared: SharedSender): Sender<M>
+}
+
+declare const brand: unique symbol
+
+/**
+ * A timeout that was set, for `clearTimeout`. It names this timeout alone: once it has been delivered or cleared, the
+ * handle is good for nothing and harms nothing. mio: `Timeout`.
+ */
+export type TimeoutHandle = number & {
+  readonly [brand]: 'TimeoutHandle'
+}
+
+/**
+ * mio's event loop: sockets, timeouts and messages, served to one {@link Handler}. mio: `EventLoop`.
+ *
+ * `Timeout` is what timeouts carry, `Message` what Senders send.
+ *
+ * ```ts
+ * const loop = new EventLoop<string>()
+ * loop.timeoutMs('hello', 100)
+ * await loop.run({ timeout: (loop, word) => { console.log(word); loop.shutdown() } })
+ * ```
+ */
+export declare class EventLoop<Timeout = unknown, Message = unknown> implements Disposable {
+  #private
+  /**
+   * Makes a loop that stands still; its thread starts with the first `run`.
+   *
+   * @throws `TypeError` or `RangeError` for a configuration that makes no sense.
+   */
+  constructor(config?: EventLoopConfig)
+  /**
+   * Runs until `shutdown()` is called, and keeps the process alive meanwhile (see {@link unref}). A `shutdown()`
+   * before it is not lost: then it returns at once. It can be run again; sockets, timeouts and messages stay.
+   * mio: `EventLoop::run`.
+   *
+   * @returns a promise that rejects with what a callback has thrown.
+   * @throws `ERR_MIOLO_RUNNING`, `ERR_MIOLO_CLOSED`, or `TypeError` if the handler is none.
+   */
+  run(handler: Handler<Timeout, Message>): Promise<void>
+  /**
+   * One iteration: waits for something to happen, for `timeoutMs` milliseconds at most (without end if left out),
+   * and delivers it. Neither heeds nor clears a `shutdown()`. mio: `EventLoop::run_once`.
+   *
+   * @returns a promise that resolves when the iteration is over; it rejects with what a callback has thrown.
+   * @throws as {@link run}, and `ERR_OUT_OF_RANGE` for a time below 0 or above 2^31 − 1.
+   */
+  runOnce(handler: Handler<Timeout, Message>, timeoutMs?: number): Promise<void>
+  /**
+   * Runs as {@link run} does, but on this thread alone, which sleeps in the loop's own poll: the shortest way from an
+   * event to a callback. Node's own loop stands still meanwhile: no promise, timer or stream of Node's goes on. For
+   * workers and command-line programs.
+   *
+   * @throws what a callback has thrown; `ERR_MIOLO_ASYNC_IN_RUN_SYNC` if one returns a promise; as {@link run}.
+   */
+  runSync(handler: Handler<Timeout, Message>): void
+  /**
+   * Asks the loop to stop: what is left of the batch in progress is still delivered, its `tick` included; then `run`
+   * returns. Before `run`, it makes the next `run` return at once. mio: `EventLoop::shutdown`.
+   */
+  shutdown(): void
+  /** True from creation until `shutdown`, and again once the loop is run. mio: `EventLoop::is_running`. */
+  isRunning(): boolean
+  /** A Sender of messages to this loop. Any number of them may be used at once. mio: `EventLoop::channel`. */
+  channel(): Sender<Message>
+  /**
+   * Has `timeout` delivered once, `delayMs` milliseconds from now at the earliest. mio: `EventLoop::timeout_ms`.
+   *
+   * @param timeout any value; it is passed by reference.
+   * @param delayMs 0 to 2^53, fractions allowed.
+   * @throws {@link TimerError} when `timerCapacity` timeouts are set; `ERR_OUT_OF_RANGE`.
+   */
+  timeoutMs(timeout: Timeout, delayMs: number): TimeoutHandle
+  /**
+   * Takes a timeout back. mio: `EventLoop::clear_timeout`.
+   *
+   * @returns true if it will not be delivered, also where it is due already; false if it was delivered or cleared.
+   */
+  clearTimeout(handle: TimeoutHandle): boolean
+  /**
+   * Has the loop watch a socket. mio: `EventLoop::register`.
+   *
+   * @param source a listener or stream that no loop watches yet.
+   * @param token any integer from 0 to 2^53 − 1; it comes back with each `ready`.
+   * @param interest what to tell; errors and hang-ups are told in any case.
+   * @param opt how to tell it.
+   * @throws `EEXIST` if this loop watches it already, `ERR_MIOLO_REGISTERED_ELSEWHERE` if another does.
+   */
+  register(source: Evented, token: Token, interest: EventSet, opt: PollOpt): void
+  /**
+   * Changes what a watched socket is watched for, and under which token. What was held back is dropped; if the socket
+   * is still ready, that is told again. mio: `EventLoop::reregister`.
+   *
+   * @throws `ENOENT` if no loop watches it, `ERR_MIOLO_REGISTERED_ELSEWHERE` if another does.
+   */
+  reregister(source: Evented, token: Token, interest: EventSet, opt: PollOpt): void
+  /**
+   * Has the loop look away: once this returns, nothing of the socket is delivered, not even what was on its way.
+   * mio: `EventLoop::deregister`.
+   *
+   * @throws as {@link reregister}.
+   */
+  deregister(source: Evented): void
+  /** Ends the poll as a signal would: `interrupted` is called. */
+  interrupt(): void
+  /** What the loop has done so far, read from shared memory. */
+  metrics(): LoopMetrics
+  /** A running loop keeps the process alive; so it is from the beginning. */
+  ref(): this
+  /** A running loop does not keep the process alive. */
+  unref(): this
+  /** Whether a running loop keeps the process alive. */
+  hasRef(): boolean
+  /**
+   * Ends the loop for good, and its thread: sockets are deregistered, timeouts and messages dropped, Senders get
+   * Closed. A `run` in progress resolves. Closing twice is fine. mio: dropping the `EventLoop`.
+   */
+  close(): void
+  /** {@link close}, at the end of a `using` block. */
+  [Symbol.dispose](): void
+}
+
+/** One end of a connection, as `socket.address()` of `node:net` tells it. */
+export interface SocketAddress {
+  /** An IPv4 or IPv6 address. */
+  address: string
+  family: 'IPv4' | 'IPv6'
+  port: number
+}
+
+type AddressLike =
+  | string
+  | {
+      host: string
+      port: number
+    }
+
+/** A TCP connection whose calls never block. mio: `tcp::TcpStream`. */
+export declare class TcpStream implements Evented {
+  private constructor()
+  /**
+   * Starts to connect. Once it is `writable` it has connected, or failed: {@link takeError} tells.
+   * mio: `TcpStream::connect`.
+   *
+   * @throws an `Error` as of `node:net` where the system refuses at once; `TypeError` for what is no address.
+   */
+  static connect(address: AddressLike): TcpStream
+  /**
+   * Reads what has come, as far as it fits. mio: `TcpStream::try_read`.
+   *
+   * @param into not empty. With edge-triggered readiness: read until null, or until less came than would have fitted.
+   * @returns how many bytes; null: none have come; 0: the peer has ended its side.
+   * @throws an `Error` with the system's code, such as `ECONNRESET`; `ERR_MIOLO_CLOSED`.
+   */
+  read(into: Uint8Array): number | null
+  /**
+   * Writes as much as the system takes. mio: `TcpStream::try_write`.
+   *
+   * @returns how many bytes, possibly fewer than there are; null: none, `ready` with `writable` will tell when.
+   * @throws an `Error` with the system's code, such as `EPIPE` or `ECONNRESET`; `ERR_MIOLO_CLOSED`.
+   */
+  write(from: Uint8Array): number | null
+  /** Ends a side of the connection, or both; what was written is still sent. mio: `TcpStream::shutdown`. */
+  shutdown(how: 'read' | 'write' | 'both'): void
+  /** The address of the other end. mio: `TcpStream::peer_addr`. @throws `ENOTCONN` before it has connected. */
+  peerAddress(): SocketAddress
+  /** The address of this end. mio: `TcpStream::local_addr`. */
+  localAddress(): SocketAddress
+  /** Sends small writes at once instead of gathering them (Nagle's algorithm). mio: `TcpStream::set_nodelay`. */
+  setNodelay(on: boolean): void
+  /** Probes the peer after so many seconds of silence, 1 to 32 767; null: never. mio: `TcpStream::set_keepalive`. */
+  setKeepalive(seconds: number | null): void
+  /**
+   * How long the system goes on sending after a close, in seconds, 0 to 65 535. 0 resets the connection instead;
+   * null: as long as the system likes, in the background.
+   */
+  setLinger(seconds: number | null): void
+  /** Takes the socket's pending error, such as a refused connection. mio: `TcpStream::take_socket_error`. */
+  takeError(): Error | null
+  /** Closes the connection, which deregisters it. Closing twice is fine. */
+  close(): void
+  /** {@link close}, at the end of a `using` block. */
+  [Symbol.dispose](): void
+}
+
+/** What a listener can be told before it binds. */
+export interface ListenOptions {
+  /** The most connections that wait to be accepted. Default 1024. */
+  backlog?: number
+  /** Lets several listeners, in several processes or threads, share the port. Default false. */
+  reusePort?: boolean
+  /** Keeps an IPv6 listener from taking IPv4 connections, too. Default false. */
+  ipv6Only?: boolean
+}
+
+/** A TCP socket that accepts connections, and never blocks. mio: `tcp::TcpListener`. */
+export declare class TcpListener implements Evented {
+  private constructor()
+  /**
+   * Listens on an address, such as `127.0.0.1:0` for any free port. The address can be used again right after a
+   * listener on it is gone (`SO_REUSEADDR`). mio: `TcpListener::bind`.
+   *
+   * @throws an `Error` as of `node:net`: `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL`; `TypeError` for what is no address.
+   */
+  static bind(address: AddressLike, options?: ListenOptions): TcpListener
+  /**
+   * The next waiting connection, or null if there is none now. mio: `TcpListener::accept`.
+   *
+   * @throws an `Error` with the system's code, `EMFILE` and `ECONNABORTED` among them; the listener is unharmed.
+   */
+  accept(): {
+    stream: TcpStream
+    peer: SocketAddress
+  } | null
+  /** The address that it listens on, with the port that the system chose. mio: `TcpListener::local_addr`. */
+  localAddress(): SocketAddress
+  /** Takes the socket's pending error, if it has one. mio: `TcpListener::take_socket_error`. */
+  takeError(): Error | null
+  /** Closes the socket, which deregisters it. Connections that wait are reset. Closing twice is fine. */
+  close(): void
+  /** {@link close}, at the end of a `using` block. */
+  [Symbol.dispose](): void
+}
+
+export {}
