@@ -8,4 +8,5 @@ if ! cargo +nightly miri --version >/dev/null 2>&1; then
   exit 3
 fi
 export CARGO_TARGET_DIR=target/miri
-exec cargo +nightly miri test -p miolo-bridge --tests "$@"
+[ $# -gt 0 ] || set -- --tests
+exec cargo +nightly miri test -p miolo-bridge "$@"
