@@ -1,0 +1,113 @@
+/** Whether a running loop keeps the process alive. */
+
+import { LoopError } from 'miolo'
+
+import { eachDriver } from './support/drivers.ts'
+import { throwsCode } from './support/errors.ts'
+import { runCode } from './support/process.ts'
+
+/** A program that makes a loop, and writes `exit` when Node ends by itself. */
+const program = (driver: string, body: string) => `
+  import { EventLoop } from 'miolo'
+  const loop = new EventLoop({ driver: '${driver}' })
+  process.on('exit', (code) => console.log('exit', code))
+  ${body}`
+
+eachDriver('hasRef is true from the start, and follows ref and unref', (t, { open }) => {
+  const loop = open()
+  t.true(loop.hasRef())
+  t.is(loop.unref(), loop)
+  t.false(loop.hasRef())
+  loop.unref()
+  t.false(loop.hasRef())
+  t.is(loop.ref(), loop)
+  t.true(loop.hasRef())
+  loop.close()
+  throwsCode(t, () => loop.ref(), 'ERR_MIOLO_CLOSED', LoopError)
+  throwsCode(t, () => loop.unref(), 'ERR_MIOLO_CLOSED', LoopError)
+})
+
+eachDriver('ref and unref work while it runs', async (t, { open }) => {
+  const loop = open<string>()
+  loop.timeoutMs('t', 20)
+  loop.unref()
+  const run = loop.run({
+    timeout(loop) {
+      t.false(loop.hasRef())
+      loop.ref().unref().ref()
+      t.true(loop.hasRef())
+      loop.shutdown()
+    },
+  })
+  loop.ref()
+  loop.unref()
+  const keepsAlive = setTimeout(() => {}, 1_000_000)
+  await run
+  clearTimeout(keepsAlive)
+})
+
+eachDriver('a loop that runs keeps the process alive', async (t, { driver }) => {
+  const source = program(
+    driver,
+    `loop.timeoutMs('t', 300)
+    await loop.run({ timeout(loop, t) { console.log(t); loop.shutdown() } })`,
+  )
+  t.like(await runCode(source), { code: 0, stdout: 't\nexit 0\n', stderr: '' })
+})
+
+eachDriver('a loop that does not run does not', async (t, { driver }) => {
+  const source = program(
+    driver,
+    `loop.timeoutMs('t', 1e6); loop.channel().send('m'); loop.interrupt()`,
+  )
+  t.like(await runCode(source), { code: 0, stdout: 'exit 0\n', stderr: '' })
+})
+
+eachDriver('a loop that has run does not any more', async (t, { driver }) => {
+  const source = program(
+    driver,
+    `loop.timeoutMs('far', 1e6)
+    loop.timeoutMs('near', 1)
+    await loop.run({ timeout: (loop) => loop.shutdown() })
+    console.log('over')`,
+  )
+  t.like(await runCode(source), { code: 0, stdout: 'over\nexit 0\n', stderr: '' })
+})
+
+eachDriver('a loop that was unref’d before or while it runs does not', async (t, { driver }) => {
+  for (const body of [
+    `loop.unref(); loop.timeoutMs('far', 1e6); void loop.run({})`,
+    `void loop.run({}); loop.unref()`,
+    `loop.timeoutMs('t', 5); void loop.run({ timeout: (loop) => void loop.unref() })`,
+    `loop.unref(); void loop.runOnce({}, 1e6)`,
+    `void loop.runOnce({}, 1e6); loop.unref()`,
+  ]) {
+    t.like(await runCode(program(driver, body)), { code: 0, stdout: 'exit 0\n', stderr: '' }, body)
+  }
+})
+
+eachDriver('an unref’d loop goes on for as long as something else lives', async (t, { driver }) => {
+  const source = program(
+    driver,
+    `loop.unref()
+    loop.timeoutMs(1, 5)
+    let heard = 0
+    const alive = setInterval(() => {}, 1e6)
+    void loop.run({ timeout(loop, n) {
+      if (n === 20) { console.log('heard', n); clearInterval(alive) } else loop.timeoutMs(n + 1, 5)
+    } })`,
+  )
+  t.like(await runCode(source), { code: 0, stdout: 'heard 20\nexit 0\n', stderr: '' })
+})
+
+eachDriver('ref again keeps it alive again', async (t, { driver }) => {
+  const source = program(
+    driver,
+    `loop.unref()
+    loop.timeoutMs('t', 200)
+    const run = loop.run({ timeout(loop, t) { console.log(t); loop.shutdown() } })
+    loop.ref()
+    await run`,
+  )
+  t.like(await runCode(source), { code: 0, stdout: 't\nexit 0\n', stderr: '' })
+})
