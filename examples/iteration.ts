@@ -56,8 +56,7 @@ class Narrator implements Handler<string, string> {
 const loop = new EventLoop<string, string>()
 
 const listener = TcpListener.bind('127.0.0.1:0')
-const { address, port } = listener.localAddress()
-const client = TcpStream.connect(`${address}:${port}`)
+const client = TcpStream.connect(listener.localAddress())
 loop.register(listener, LISTENER, EventSet.readable(), PollOpt.edge())
 loop.register(client, CLIENT, EventSet.writable(), PollOpt.edge())
 
