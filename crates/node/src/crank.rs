@@ -4,7 +4,9 @@
 //! else) is free while the poll sleeps. So a thread that is awake can do the loop's work without
 //! waking it: [`Crank::flush`].
 
+use std::any::Any;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -182,24 +184,27 @@ impl Crank {
             if let Some(fault) = state.forwarder.fault() {
                 self.fail(state, fault);
             }
-            let sleep = state.event_loop.prepare(timeout, state.forwarder.room());
+            let (free, starved) = (state.forwarder.free(), state.forwarder.is_starved());
+            let room = state.forwarder.room();
+            let sleep = state.event_loop.prepare(timeout, room);
             if sleep == Some(Duration::ZERO) {
                 return sleep;
             }
-            if state.forwarder.is_starved() {
-                self.memory
-                    .get(layout::WANT_ROOM)
-                    .store(1, Ordering::SeqCst);
+            let want_room = self.memory.get(layout::WANT_ROOM);
+            if starved {
+                want_room.store(1, Ordering::SeqCst);
             }
             self.loop_parking.park();
-            if !state.forwarder.has_news() {
+            // Either we see what JavaScript has written and read by now, or it sees that we wait.
+            if !state.forwarder.has_news() && !(starved && state.forwarder.free() > free) {
                 // Without room for timeouts it does not sleep towards a deadline.
-                let timers = state.forwarder.room().timeouts > 0;
+                let timers = room.timeouts > 0;
                 let until = timers.then(|| state.event_loop.next_deadline());
                 state.sleep = Sleep::Until(until.flatten());
                 return sleep;
             }
             self.loop_parking.unpark();
+            want_room.store(0, Ordering::SeqCst);
         }
     }
 
@@ -258,6 +263,10 @@ impl Crank {
         if let Some(fault) = state.forwarder.fault() {
             self.fail(state, fault);
         }
+        if self.memory.get(layout::WANT_ROOM).swap(0, Ordering::SeqCst) == 1 {
+            // What waits for room is the turner's to know.
+            self.wake_loop(state);
+        }
         if let Sleep::Until(until) = state.sleep
             && let Some(next) = earliest
             && until.is_none_or(|until| next < until)
@@ -294,6 +303,9 @@ impl Crank {
 
     /// Wakes the JS thread, wherever it sleeps. For Senders, which have seen that it is parked.
     pub fn ring_js(&self) {
+        if let Some(state) = &*self.lock() {
+            state.forwarder.add(layout::METRIC_DOORBELLS_TO_JS, 1);
+        }
         if self.js_polls.load(Ordering::Relaxed) {
             self.wakeup.wake();
         } else {
@@ -343,8 +355,14 @@ impl Crank {
         self.spin
     }
 
-    /// The loop has failed for good: JavaScript learns why.
-    pub fn fault(&self, why: String) {
+    /// Turns the loop by `turning`, where nobody could take an error or a panic: JavaScript learns
+    /// that the loop has failed.
+    pub fn guard(&self, turning: impl FnOnce() -> io::Result<()>) {
+        let why = match catch_unwind(AssertUnwindSafe(turning)) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => format!("the poll failed: {error}"),
+            Err(panic) => format!("the loop thread panicked: {}", message(&*panic)),
+        };
         if let Some(state) = &mut *self.lock() {
             self.fail(state, why);
         }
@@ -377,6 +395,16 @@ impl Crank {
         // A panic is caught at the root of the loop thread and ends the loop; until it is closed
         // the state is still good enough to be taken apart.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    if let Some(text) = panic.downcast_ref::<&str>() {
+        text
+    } else if let Some(text) = panic.downcast_ref::<String>() {
+        text
+    } else {
+        "no message"
     }
 }
 

@@ -147,7 +147,7 @@ impl Forwarder {
     /// Whether JavaScript has asked for something since.
     pub fn has_news(&self) -> bool {
         !self.commands.is_empty()
-            || (self.memory.get(layout::MAIL).load(Ordering::SeqCst) == 1 && self.free() > 0)
+            || (self.memory.get(layout::MAIL).load(Ordering::SeqCst) == 1 && self.has_room())
     }
 
     /// Messages are counted and wait for their `notify`.
@@ -157,12 +157,12 @@ impl Forwarder {
 
     /// More messages wait, and there is room for them.
     pub fn has_backlog(&self) -> bool {
-        self.backlog && self.free() > 0
+        self.backlog && self.has_room()
     }
 
-    /// Something waits for room in the event ring.
+    /// Something waits for room in the event ring, or soon will.
     pub fn is_starved(&self) -> bool {
-        self.interrupted || !self.unannounced.is_empty() || self.free() < 2
+        self.interrupted || !self.unannounced.is_empty() || !self.has_room()
     }
 
     /// What the next iteration may hand over. Readiness needs no room: it waits in its own word.
@@ -173,8 +173,13 @@ impl Forwarder {
         }
     }
 
+    /// Whether a record fits, and one more to end its batch.
+    fn has_room(&self) -> bool {
+        self.free() > 1
+    }
+
     /// Records that are neither used nor promised.
-    fn free(&self) -> usize {
+    pub fn free(&self) -> usize {
         self.events
             .capacity()
             .saturating_sub(self.events.depth())
@@ -201,12 +206,11 @@ impl Forwarder {
         if !self.interrupted && self.unannounced.is_empty() {
             return;
         }
-        if self.interrupted && self.refresh() > 1 {
+        if self.interrupted && self.can_write() {
             self.interrupted = false;
             self.write(layout::EVENT_INTERRUPTED, 0, 0, 0);
         }
-        // One more than the record itself: the tick of this batch.
-        while self.refresh() > 1 {
+        while self.can_write() {
             let Some((slot, generation)) = self.unannounced.pop_front() else {
                 break;
             };
@@ -217,12 +221,15 @@ impl Forwarder {
         }
     }
 
-    /// The free records, after a fresh look at how far JavaScript has read.
-    fn refresh(&mut self) -> usize {
-        if self.events.room().is_err() {
-            self.corrupt("the event ring");
+    /// As [`has_room`](Self::has_room), where JavaScript's end of the ring makes sense.
+    fn can_write(&mut self) -> bool {
+        match self.events.room() {
+            Ok(_) => self.has_room(),
+            Err(_) => {
+                self.corrupt("the event ring");
+                false
+            }
         }
-        self.free()
     }
 
     fn obey(&mut self, event_loop: &mut EventLoop<Self>) {
@@ -295,7 +302,7 @@ impl Forwarder {
         self.memory.get(layout::MAIL).swap(0, Ordering::SeqCst);
         self.backlog = false;
         let mut allowance = self.messages_per_tick;
-        let mut records = self.refresh() / 2;
+        let mut records = if self.can_write() { self.free() / 2 } else { 0 };
         let inboxes = self.inboxes.len();
         for turn in 0..inboxes {
             let inbox = &mut self.inboxes[(self.first_inbox + turn) % inboxes];
@@ -403,7 +410,7 @@ impl Handler for Forwarder {
     }
 
     fn interrupted(&mut self, _: &mut EventLoop<Self>) {
-        if self.free() > 1 {
+        if self.has_room() {
             self.write(layout::EVENT_INTERRUPTED, 0, 0, 0);
         } else {
             self.interrupted = true;

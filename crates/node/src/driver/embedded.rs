@@ -203,12 +203,10 @@ impl Watch {
             return;
         }
         self.crank.unpark_js();
-        let turned = self
-            .crank
-            .turn(&mut self.crank.baton(), Some(Duration::ZERO));
-        if let Err(error) = turned {
-            self.crank.fault(format!("the poll failed: {error}"));
-        }
+        self.crank.guard(|| {
+            self.crank
+                .turn(&mut self.crank.baton(), Some(Duration::ZERO))
+        });
         if self.crank.has_events() || !self.crank.park_js() {
             self.call_pump();
         }

@@ -1,8 +1,6 @@
 //! The driver `thread`: a native thread turns the loop, and rests while it is not running.
 
-use std::any::Any;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -93,7 +91,7 @@ impl Gate {
 }
 
 fn main(gate: &Gate, crank: &Crank) {
-    let outcome = catch_unwind(AssertUnwindSafe(|| -> io::Result<()> {
+    crank.guard(|| {
         while gate.wait() == Order::Run {
             let mut poller = crank.baton();
             while *gate.lock() == Order::Run {
@@ -101,20 +99,5 @@ fn main(gate: &Gate, crank: &Crank) {
             }
         }
         Ok(())
-    }));
-    match outcome {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => crank.fault(format!("the poll failed: {error}")),
-        Err(panic) => crank.fault(format!("the loop thread panicked: {}", message(&*panic))),
-    }
-}
-
-fn message(panic: &(dyn Any + Send)) -> &str {
-    if let Some(text) = panic.downcast_ref::<&str>() {
-        text
-    } else if let Some(text) = panic.downcast_ref::<String>() {
-        text
-    } else {
-        "no message"
-    }
+    });
 }
