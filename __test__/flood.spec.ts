@@ -1,0 +1,154 @@
+/** With the smallest of event rings, nothing of a flood is lost or doubled. */
+
+import { EventSet, PollOpt, type TcpStream } from 'miolo'
+
+import { connected } from './support/connected.ts'
+import { eachWay } from './support/drivers.ts'
+
+const TINY = { eventCapacity: 16 } as const
+
+eachWay('timeouts', async (t, { open, run }) => {
+  const count = 20_000
+  const loop = open<number>({ ...TINY, timerCapacity: count })
+  const seen = new Uint8Array(count)
+  let delivered = 0
+  for (let timeout = 0; timeout < count; timeout++) loop.timeoutMs(timeout, (timeout * 13) % 20)
+  await run(loop, {
+    timeout(loop, timeout) {
+      seen[timeout] = (seen[timeout] as number) + 1
+      if (++delivered === count) loop.shutdown()
+    },
+  })
+  t.true(seen.every((times) => times === 1))
+  t.true(loop.metrics().ring.highWater <= 16)
+})
+
+eachWay('messages', async (t, { open, run }) => {
+  const count = 20_000
+  const loop = open<unknown, number>({ ...TINY, messagesPerTick: 3, notifyCapacity: 100 })
+  const sender = loop.channel()
+  let sent = 0
+  while (sent < 100) sender.send(sent++)
+  let next = 0
+  let wrong = 0
+  await run(loop, {
+    notify(loop, message) {
+      if (message !== next++) wrong++
+      if (sent < count) sender.send(sent++)
+      if (next === count) loop.shutdown()
+    },
+  })
+  t.is(wrong, 0)
+})
+
+eachWay('readiness of more sockets than the ring has places', async (t, stage) => {
+  const loop = stage.open(TINY)
+  const count = 60
+  const rounds = 20
+  const pairs: { client: TcpStream; server: TcpStream }[] = []
+  for (let token = 0; token < count; token++) {
+    const pair = await connected(stage)
+    pairs.push(pair)
+    loop.register(pair.client, token, EventSet.readable(), PollOpt.edge())
+    pair.server.write(Buffer.from('x'))
+  }
+  const buffer = new Uint8Array(16)
+  let bytes = 0
+  const wanted = count * rounds
+  const perSocket = new Uint16Array(count)
+  await stage.run(loop, {
+    ready(loop, token, events) {
+      t.true(events.isReadable())
+      const { client, server } = pairs[token] as (typeof pairs)[0]
+      // An edge may come once more for what has been read already.
+      const read = client.read(buffer)
+      if (read === null) return
+      t.is(read, 1)
+      bytes++
+      perSocket[token] = (perSocket[token] as number) + 1
+      if ((perSocket[token] as number) < rounds) server.write(Buffer.from('x'))
+      if (bytes === wanted) loop.shutdown()
+    },
+  })
+  t.true(perSocket.every((each) => each === rounds))
+})
+
+eachWay('level readiness of more sockets than the ring has places', async (t, stage) => {
+  const loop = stage.open(TINY)
+  const count = 40
+  const seen = new Uint16Array(count)
+  for (let token = 0; token < count; token++) {
+    const { client } = await connected(stage)
+    loop.register(client, token, EventSet.writable(), PollOpt.level())
+  }
+  await stage.run(loop, {
+    ready(loop, token) {
+      seen[token] = (seen[token] as number) + 1
+      if (seen.every((times) => times >= 5)) loop.shutdown()
+    },
+  })
+  t.pass()
+})
+
+eachWay('everything at once', async (t, stage) => {
+  const loop = stage.open<number, number>({
+    ...TINY,
+    messagesPerTick: 7,
+    notifyCapacity: 50,
+    timerCapacity: 50,
+  })
+  const sockets = 12
+  const goal = 2000
+  const pairs: { client: TcpStream; server: TcpStream }[] = []
+  for (let token = 0; token < sockets; token++) {
+    const pair = await connected(stage)
+    pairs.push(pair)
+    const opt = [PollOpt.edge(), PollOpt.level(), PollOpt.edge().union(PollOpt.oneshot())][
+      token % 3
+    ]
+    loop.register(pair.client, token, EventSet.readable(), opt as PollOpt)
+    pair.server.write(Buffer.from('x'))
+  }
+  const sender = loop.channel()
+  for (let each = 0; each < 50; each++) {
+    sender.send(each)
+    loop.timeoutMs(each, each % 3)
+  }
+  const count = { ready: 0, notify: 0, timeout: 0, interrupted: 0 }
+  const buffer = new Uint8Array(8)
+  let nextMessage = 0
+  await stage.run(loop, {
+    ready(loop, token) {
+      const { client, server } = pairs[token] as (typeof pairs)[0]
+      while (client.read(buffer) !== null) count.ready++
+      server.write(Buffer.from('x'))
+      if (token % 3 === 2) {
+        const opt = PollOpt.edge().union(PollOpt.oneshot())
+        loop.reregister(client, token, EventSet.readable(), opt)
+      }
+    },
+    notify(loop, message) {
+      t.is(message, nextMessage++ % 50)
+      sender.send(message)
+      if (++count.notify % 100 === 0) loop.interrupt()
+    },
+    timeout(loop, timeout) {
+      count.timeout++
+      loop.timeoutMs(timeout, timeout % 3)
+    },
+    interrupted() {
+      count.interrupted++
+    },
+    tick(loop) {
+      if (
+        count.ready > goal &&
+        count.notify > goal &&
+        count.timeout > goal &&
+        count.interrupted > 5
+      ) {
+        loop.shutdown()
+      }
+    },
+  })
+  t.true(count.ready > goal)
+})
