@@ -32,7 +32,8 @@ const DRIVERS: readonly unknown[] = ['thread', 'embedded']
 export function resolve(config: EventLoopConfig | undefined): Required<EventLoopConfig> {
   const given = options(config, 'config')
   const driver = given.driver ?? 'thread'
-  if (!DRIVERS.includes(driver)) throw invalidValue('config.driver', "'thread' or 'embedded'", driver)
+  if (!DRIVERS.includes(driver))
+    throw invalidValue('config.driver', "'thread' or 'embedded'", driver)
   const number = (name: keyof EventLoopConfig, missing: number, min: number, max: number) =>
     given[name] === undefined ? missing : integer(given[name], `config.${name}`, min, max)
   return {

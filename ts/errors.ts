@@ -62,7 +62,8 @@ const LOOP_ERRORS = {
   /** More sockets than one event loop can hold. */
   ERR_MIOLO_TOO_MANY_REGISTRATIONS: 'The event loop holds as many sockets as it can',
   /** More Senders in other threads than one event loop can hold. */
-  ERR_MIOLO_TOO_MANY_SENDERS: 'As many Senders in other threads are in use as an event loop can hold',
+  ERR_MIOLO_TOO_MANY_SENDERS:
+    'As many Senders in other threads are in use as an event loop can hold',
   /** A callback returned a promise to `runSync`, which never gives it a turn. */
   ERR_MIOLO_ASYNC_IN_RUN_SYNC: 'A callback returned a promise, which runSync cannot wait for',
   /** The loop thread has panicked, or its memory was overwritten. The loop can only be closed. */

@@ -93,7 +93,10 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
     else this.#shutdown = true
   }
 
-  /** True from creation until `shutdown`, and again once the loop is run. mio: `EventLoop::is_running`. */
+  /**
+   * True from creation until `shutdown`, and again once the loop is run; false after a `run` that returned at once.
+   * mio: `EventLoop::is_running`.
+   */
   isRunning(): boolean {
     return this.#running && !this.#bridge.closed
   }
@@ -228,7 +231,7 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
   #begin(): boolean {
     const over = this.#shutdown
     this.#shutdown = false
-    this.#running = true
+    this.#running = !over
     return over
   }
 
@@ -241,4 +244,3 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
     ]
   }
 }
-

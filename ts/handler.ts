@@ -33,4 +33,3 @@ export interface Handler<Timeout = unknown, Message = unknown> {
    */
   tick?(loop: EventLoop<Timeout, Message>): void
 }
-

@@ -45,5 +45,6 @@ export function bytes(value: unknown, name: string): Uint8Array {
 
 /** How many bytes there really are, whatever a subclass says. */
 export const lengthOf: (bytes: Uint8Array) => number = Function.prototype.call.bind(
-  Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'length')?.get as () => number,
+  Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'length')
+    ?.get as () => number,
 )

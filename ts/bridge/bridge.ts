@@ -27,7 +27,7 @@ import { LaneReceiver } from './lane.ts'
 import * as at from './layout.ts'
 import { LoopMemory, REGISTRATIONS } from './memory.ts'
 import { MessageQueue } from './message-queue.ts'
-import { Queue } from './queue.ts'
+import { QueueEntrance, QueueExit } from './queue.ts'
 import { Registrations } from './registrations.ts'
 import { Timers } from './timers.ts'
 
@@ -68,7 +68,7 @@ export class Bridge<Timeout, Message> {
   readonly #commands: Commands
   readonly #timers: Timers<Timeout>
   readonly #registrations = new Registrations(REGISTRATIONS)
-  readonly #queue: Queue
+  readonly #entrance: QueueEntrance
   readonly #local = new MessageQueue<Message>()
   readonly #lanes: LaneReceiver[] = []
   readonly #delivery: Delivery<Timeout, Message>
@@ -110,13 +110,13 @@ export class Bridge<Timeout, Message> {
     )
     this.#events = new Events(this.#memory)
     this.#commands = new Commands(this.#memory, () => native.loopFlush(this.#native))
-    this.#queue = new Queue(this.#words, config.notifyCapacity)
+    this.#entrance = new QueueEntrance(this.#words, config.notifyCapacity)
     this.#timers = new Timers(config.timerCapacity)
     this.#clockOffset = this.#readClock()
     this.#delivery = new Delivery({
       loop,
       events: this.#events,
-      queue: this.#queue,
+      exit: new QueueExit(this.#words),
       commands: this.#commands,
       timers: this.#timers,
       registrations: this.#registrations,
@@ -356,7 +356,8 @@ export class Bridge<Timeout, Message> {
   // Messages
 
   send(message: Message): void {
-    this.#queue.enter(message)
+    if (this.#lanesMemory === undefined) this.#entrance.enterAlone(message)
+    else while (!this.#entrance.tryEnter(message));
     this.#local.push(message)
     this.#sent = (this.#sent + 1) | 0
     this.#pumpSoon()
@@ -370,7 +371,6 @@ export class Bridge<Timeout, Message> {
         this.#lanes.push(new LaneReceiver(this.#native, lanes, index))
       }
       this.#lanesMemory = lanes
-      this.#queue.share()
     }
     const lanes = this.#lanesMemory
     const id = native.loopShare(this.#native, lanes)
@@ -496,7 +496,7 @@ export class Bridge<Timeout, Message> {
     if (this.closed) return
     this.closed = true
     this.#delivery.isClosed = true
-    this.#queue.close()
+    this.#entrance.close()
     for (const source of this.#registrations.sources()) source.registration = undefined
     // In a callback the pump ends the run, when it knows whether the callback throws.
     if (this.#run && !this.#isPumping) this.#finish(this.#run)

@@ -11,7 +11,7 @@ import type { Events } from './events.ts'
 import type { LaneReceiver } from './lane.ts'
 import * as at from './layout.ts'
 import type { MessageQueue } from './message-queue.ts'
-import type { Queue } from './queue.ts'
+import type { QueueExit } from './queue.ts'
 import type { Registrations } from './registrations.ts'
 import type { Timers } from './timers.ts'
 
@@ -20,16 +20,16 @@ export type Outcome = 'empty' | 'batch' | 'yield' | 'closed'
 
 /** The lane of the messages that the loop's isolate sends to itself. */
 const LOCAL = at.LANES
-/** How many callbacks there are between two looks at the clock, less one. */
-const CLOCK_MASK = 15
+/** How many callbacks there are between two looks at the clock. */
+const CALLBACKS = 16
 /** How many messages are read from a lane before its Sender gets the room back, less one. */
 const RELEASE_MASK = 63
 
 export interface Sources<Timeout, Message> {
   loop: EventLoop<Timeout, Message>
   events: Events
-  /** The count of messages that wait. */
-  queue: Queue
+  /** Counts the messages that are delivered. */
+  exit: QueueExit
   commands: Commands
   timers: Timers<Timeout>
   registrations: Registrations
@@ -49,6 +49,7 @@ export class Delivery<Timeout, Message> {
   /** Messages of the current record that are still to be delivered, and their lane. */
   #messages = 0
   #lane = LOCAL
+  /** Callbacks since the last look at the clock. */
   #callbacks = 0
 
   constructor(from: Sources<Timeout, Message>) {
@@ -70,7 +71,10 @@ export class Delivery<Timeout, Message> {
           if (this.#endBatch(handler)) return this.isClosed ? 'closed' : 'batch'
         } else this.#deliverRecord(handler)
         if (this.isClosed) return 'closed'
-        if ((this.#callbacks++ & CLOCK_MASK) === 0 && performance.now() > deadline) return 'yield'
+        if (++this.#callbacks > CALLBACKS) {
+          this.#callbacks = 0
+          if (performance.now() > deadline) return 'yield'
+        }
       }
     } finally {
       events.release()
@@ -124,17 +128,18 @@ export class Delivery<Timeout, Message> {
 
   /** Delivers messages of the current record: all, or as many as there may be between two looks at the clock. */
   #deliverMessages(handler: Handler<Timeout, Message>): void {
-    const { loop, local, lanes, queue } = this.#from
+    const { loop, local, lanes, exit } = this.#from
     const lane = this.#lane === LOCAL ? undefined : (lanes[this.#lane] as LaneReceiver)
     this.isMidBatch = true
-    do {
+    this.#callbacks = CALLBACKS
+    for (let left = CALLBACKS; left > 0 && this.#messages > 0 && !this.isClosed; left--) {
       const message = lane === undefined ? local.shift() : (lane.receive() as Message)
       this.#messages--
-      queue.leave()
+      exit.leave()
       if (lane !== undefined && (this.#messages & RELEASE_MASK) === 0) lane.release()
       const result: unknown = handler.notify?.(loop, message)
       if (result !== undefined) this.#from.returned(result)
-    } while (this.#messages > 0 && !this.isClosed && (++this.#callbacks & CLOCK_MASK) !== 0)
+    }
   }
 
   /** The tick of a batch. False if nothing of the batch was worth delivering. */

@@ -21,7 +21,7 @@ import { corrupt } from '../errors.ts'
 import { native, type NativeAttachment, type NativeLoop } from './binding.ts'
 import { lengthOf } from '../validate.ts'
 import * as at from './layout.ts'
-import { closeQueue, refusal, tryEnter } from './queue.ts'
+import { QueueEntrance } from './queue.ts'
 
 const SKIP = 0
 const INTEGER = 1
@@ -69,11 +69,13 @@ const padded = (length: number): number => (length + 7) & ~7
 /** The sending end, in the Sender's isolate. */
 export class LaneSender<Message> {
   readonly #memory: Int32Array
-  readonly #capacity: number
+  readonly #queue: QueueEntrance
   readonly #attachment: NativeAttachment
   readonly #control: Int32Array
   readonly #data: Messages
   #sent: number
+  /** The receiver's head as last seen. */
+  #head: number
   #tail: number
   /** A message that will be spilled: its kind and its payload. */
   #asideKind = SKIP
@@ -89,19 +91,20 @@ export class LaneSender<Message> {
     const { control, data } = laneOf(lanes, index)
     this.#attachment = attachment
     this.#memory = memory
-    this.#capacity = capacity
+    this.#queue = new QueueEntrance(memory, capacity)
     this.#control = control
     this.#data = data
     this.#sent = Atomics.load(control, at.LANE_SENT)
+    this.#head = Atomics.load(control, at.LANE_BYTE_HEAD)
     this.#tail = Atomics.load(control, at.LANE_BYTE_TAIL)
   }
 
   send(message: Message): void {
     const memory = this.#memory
-    if (Atomics.load(memory, at.QUEUED) >= this.#capacity) throw refusal(memory, message)
+    this.#queue.check(message)
     const tail = this.#write(message)
     const sent = (this.#sent + 1) | 0
-    while (!tryEnter(memory, this.#capacity, message));
+    while (!this.#queue.tryEnter(message));
     if (tail === PUT_ASIDE) native.senderSpill(this.#attachment, this.#asideKind, this.#aside)
     else {
       Atomics.store(this.#control, at.LANE_BYTE_TAIL, tail)
@@ -115,8 +118,8 @@ export class LaneSender<Message> {
       Atomics.exchange(memory, at.JS_PARKED, 0) === 1 &&
       !native.senderRing(this.#attachment)
     ) {
-      closeQueue(memory)
-      throw refusal(memory, message)
+      this.#queue.close()
+      this.#queue.check(message)
     }
   }
 
@@ -183,8 +186,10 @@ export class LaneSender<Message> {
     const place = this.#tail & MASK
     const left = at.LANE_BYTES - place
     const needed = size <= left ? size : left + size
-    const used = (this.#tail - Atomics.load(this.#control, at.LANE_BYTE_HEAD)) | 0
-    if (used + needed > at.LANE_BYTES) return -1
+    if (((this.#tail - this.#head) | 0) + needed > at.LANE_BYTES) {
+      this.#head = Atomics.load(this.#control, at.LANE_BYTE_HEAD)
+      if (((this.#tail - this.#head) | 0) + needed > at.LANE_BYTES) return -1
+    }
     if (size <= left) return place
     this.#data.words[place >> 2] = SKIP
     return 0
@@ -207,6 +212,8 @@ export class LaneReceiver {
   readonly #control: Int32Array
   readonly #lane: Messages
   #head = 0
+  /** The Sender's tail as last seen. */
+  #tail = 0
   #received = 0
   /** Spilled messages that were taken over, and how far they have been received. */
   #spilled: Messages | undefined
@@ -224,8 +231,10 @@ export class LaneReceiver {
   receive(): unknown {
     this.#received = (this.#received + 1) | 0
     if (this.#spilled !== undefined) return this.#receiveSpilled(this.#spilled)
-    const tail = Atomics.load(this.#control, at.LANE_BYTE_TAIL)
-    if (this.#head === tail) return this.#receiveSpilled(this.#takeSpilled())
+    if (this.#head === this.#tail) {
+      this.#tail = Atomics.load(this.#control, at.LANE_BYTE_TAIL)
+      if (this.#head === this.#tail) return this.#receiveSpilled(this.#takeSpilled())
+    }
     let place = this.#head & MASK
     if (this.#lane.words[place >> 2] === SKIP) {
       this.#head = (this.#head + at.LANE_BYTES - place) | 0
@@ -234,7 +243,7 @@ export class LaneReceiver {
     const size = sizeAt(this.#lane, place)
     this.#head = (this.#head + size) | 0
     // What is left is no more than fits, or the message was not there.
-    if ((tail - this.#head) >>> 0 > at.LANE_BYTES - size) throw corrupt('a lane')
+    if ((this.#tail - this.#head) >>> 0 > at.LANE_BYTES - size) throw corrupt('a lane')
     return decode(this.#lane, place)
   }
 

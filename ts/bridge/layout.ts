@@ -15,8 +15,8 @@ export const COMMAND_TAIL = 48
 export const JS_PARKED = 64
 /** 1: the loop sleeps, or is about to, and wants the doorbell. */
 export const LOOP_PARKED = 80
-/** Messages of all Senders not yet handed to `notify`. */
-export const QUEUED = 96
+/** Messages of all Senders; a count that wraps, or `LEFT` plus `QUEUE_CLOSED` when the loop is gone. */
+export const ENTERED = 96
 /** Messages sent in the isolate that owns the loop; a count that wraps. JavaScript writes. */
 export const LOCAL_SENT = 112
 /** 1: the event ring was full, and the loop wants to be woken when there is room. */
@@ -25,6 +25,8 @@ export const WANT_ROOM = 128
 export const FAULT = 144
 /** 1: some Sender has sent messages that are not yet counted into an iteration. */
 export const MAIL = 160
+/** Messages handed to `notify`; a count that wraps. JavaScript writes. */
+export const LEFT = 176
 /** Where the counters begin. */
 export const METRICS = 192
 /** Words before the event ring. */
@@ -110,6 +112,8 @@ export const READINESS_MASK = 15
 export const MAX_RECORDS = 16777216
 /** The most registrations. */
 export const MAX_REGISTRATIONS = 16777216
+/** More messages than can wait: there is no loop to take them. */
+export const QUEUE_CLOSED = 1073741824
 /** The most timers. */
 export const MAX_TIMERS = 16777216
 

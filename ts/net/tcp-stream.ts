@@ -42,7 +42,8 @@ export class TcpStream implements Evented {
    * @throws an `Error` with the system's code, such as `ECONNRESET`; `ERR_MIOLO_CLOSED`.
    */
   read(into: Uint8Array): number | null {
-    if (lengthOf(bytes(into, 'into')) === 0) throw invalidValue('into', 'a Uint8Array that is not empty', into)
+    if (lengthOf(bytes(into, 'into')) === 0)
+      throw invalidValue('into', 'a Uint8Array that is not empty', into)
     const count = read(this[kRegistrable].native(), into)
     if (count >= 0) return count
     if (count === native.WOULD_BLOCK) return null

@@ -4,12 +4,13 @@
 //! module ([`typescript`]) are made. Indices and lengths are in 32-bit words unless said otherwise.
 //!
 //! ```text
-//!     0  EVENT_HEAD      JavaScript        96  QUEUED         all
+//!     0  EVENT_HEAD      JavaScript        96  ENTERED        all
 //!    16  EVENT_TAIL      Rust             112  LOCAL_SENT     JavaScript
 //!    32  COMMAND_HEAD    Rust             128  WANT_ROOM      both
 //!    48  COMMAND_TAIL    JavaScript       144  FAULT          Rust
-//!    64  JS_PARKED       both             160  MAIL           Rust
-//!    80  LOOP_PARKED     both             192  METRICS        Rust, 32 counters of 64 bits
+//!    64  JS_PARKED       both             160  MAIL           all
+//!    80  LOOP_PARKED     both             176  LEFT           JavaScript
+//!                                         192  METRICS        Rust, 32 counters of 64 bits
 //!   256  the event ring, then the command ring, then the readiness words, each from a line of its own on
 //! ```
 
@@ -56,8 +57,8 @@ table! {
         JS_PARKED: usize = 64;
         /// 1: the loop sleeps, or is about to, and wants the doorbell.
         LOOP_PARKED: usize = 80;
-        /// Messages of all Senders not yet handed to `notify`.
-        QUEUED: usize = 96;
+        /// Messages of all Senders; a count that wraps, or `LEFT` plus `QUEUE_CLOSED` when the loop is gone.
+        ENTERED: usize = 96;
         /// Messages sent in the isolate that owns the loop; a count that wraps. JavaScript writes.
         LOCAL_SENT: usize = 112;
         /// 1: the event ring was full, and the loop wants to be woken when there is room.
@@ -66,6 +67,8 @@ table! {
         FAULT: usize = 144;
         /// 1: some Sender has sent messages that are not yet counted into an iteration.
         MAIL: usize = 160;
+        /// Messages handed to `notify`; a count that wraps. JavaScript writes.
+        LEFT: usize = 176;
         /// Where the counters begin.
         METRICS: usize = 192;
         /// Words before the event ring.
@@ -143,6 +146,8 @@ table! {
         MAX_RECORDS: u32 = 1 << 24;
         /// The most registrations.
         MAX_REGISTRATIONS: u32 = 1 << 24;
+        /// More messages than can wait: there is no loop to take them.
+        QUEUE_CLOSED: u32 = 1 << 30;
         /// The most timers.
         MAX_TIMERS: u32 = 1 << 24;
     }
@@ -181,11 +186,12 @@ const _: () = {
         COMMAND_TAIL,
         JS_PARKED,
         LOOP_PARKED,
-        QUEUED,
+        ENTERED,
         LOCAL_SENT,
         WANT_ROOM,
         FAULT,
         MAIL,
+        LEFT,
         METRICS,
     ];
     let mut i = 1;

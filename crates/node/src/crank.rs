@@ -179,8 +179,14 @@ impl Crank {
             return Some(Duration::ZERO);
         };
         loop {
-            state.forwarder.take_in(&mut state.event_loop);
+            let announced = state.forwarder.take_in(&mut state.event_loop);
             state.forwarder.take_earliest();
+            if announced {
+                self.announce(state);
+                if self.js_polls.load(Ordering::Relaxed) {
+                    return Some(Duration::ZERO);
+                }
+            }
             if let Some(fault) = state.forwarder.fault() {
                 self.fail(state, fault);
             }
@@ -196,7 +202,8 @@ impl Crank {
             }
             self.loop_parking.park();
             // Either we see what JavaScript has written and read by now, or it sees that we wait.
-            if !state.forwarder.has_news() && !(starved && state.forwarder.free() > free) {
+            let has_room_now = starved && state.forwarder.free() > free;
+            if !has_room_now && !state.forwarder.has_news() {
                 // Without room for timeouts it does not sleep towards a deadline.
                 let timers = room.timeouts > 0;
                 let until = timers.then(|| state.event_loop.next_deadline());

@@ -320,8 +320,10 @@ impl LoopHandle {
         self.stop();
         if let Some(memory) = &*self.memory.borrow() {
             // Senders that still have the memory learn that nobody reads any more.
-            let queued = memory.words().window(layout::QUEUED, 1);
-            queued.get(0).store(i32::MAX as u32, Ordering::SeqCst);
+            let words = memory.words();
+            let left = words.get(layout::LEFT).load(Ordering::SeqCst);
+            let closed = left.wrapping_add(layout::QUEUE_CLOSED);
+            words.get(layout::ENTERED).store(closed, Ordering::SeqCst);
         }
         // Nothing looks into the memory from here on, so it may go.
         self.crank.end();

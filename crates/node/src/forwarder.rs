@@ -135,13 +135,15 @@ impl Forwarder {
         self.registrations[slot] = id;
     }
 
-    /// Takes in what JavaScript has asked for, and counts the messages of the next iteration.
-    pub fn take_in(&mut self, event_loop: &mut EventLoop<Self>) {
-        self.announce();
+    /// Takes in what JavaScript has asked for, and counts the messages of the next iteration. True
+    /// if there are records for JavaScript now that had found no room.
+    pub fn take_in(&mut self, event_loop: &mut EventLoop<Self>) -> bool {
+        let announced = self.announce();
         self.obey(event_loop);
         if self.memory.get(layout::MAIL).load(Ordering::SeqCst) == 1 {
             self.count_messages(event_loop);
         }
+        announced
     }
 
     /// Whether JavaScript has asked for something since.
@@ -202,9 +204,9 @@ impl Forwarder {
     }
 
     /// Writes the records that once found no room.
-    fn announce(&mut self) {
+    fn announce(&mut self) -> bool {
         if !self.interrupted && self.unannounced.is_empty() {
-            return;
+            return false;
         }
         if self.interrupted && self.can_write() {
             self.interrupted = false;
@@ -216,9 +218,11 @@ impl Forwarder {
             };
             self.write(layout::EVENT_READY, generation, slot, 0);
         }
-        if self.wrote {
+        let wrote = self.wrote;
+        if wrote {
             self.finish_batch();
         }
+        wrote
     }
 
     /// As [`has_room`](Self::has_room), where JavaScript's end of the ring makes sense.

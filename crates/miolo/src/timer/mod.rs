@@ -2,6 +2,7 @@
 
 mod wheel;
 
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use wheel::Wheel;
@@ -11,8 +12,23 @@ use wheel::Wheel;
 /// It names that timer only: once the timer has fired or was cleared, the handle names none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Timeout {
-    slot: u32,
+    /// The slot, plus one: so `Option<Timeout>` is no larger, of which users keep many.
+    place: NonZeroU32,
     generation: u32,
+}
+
+impl Timeout {
+    /// There are fewer than `u32::MAX` slots.
+    fn new(slot: u32, generation: u32) -> Timeout {
+        Timeout {
+            place: NonZeroU32::MIN.saturating_add(slot),
+            generation,
+        }
+    }
+
+    fn slot(self) -> u32 {
+        self.place.get() - 1
+    }
 }
 
 /// Why a timer was not set.

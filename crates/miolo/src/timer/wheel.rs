@@ -149,12 +149,12 @@ impl<T> Wheel<T> {
         };
         self.len += 1;
         self.put(slot, deadline);
-        Ok(Timeout { slot, generation })
+        Ok(Timeout::new(slot, generation))
     }
 
     /// Clears a timer, if it has neither been delivered nor cleared.
     pub(super) fn clear(&mut self, timeout: Timeout) -> Option<T> {
-        match self.slots.get(timeout.slot as usize) {
+        match self.slots.get(timeout.slot() as usize) {
             Some(&Slot::Set {
                 generation,
                 due,
@@ -163,12 +163,12 @@ impl<T> Wheel<T> {
             }) if generation == timeout.generation => {
                 if due {
                     let mut list = self.due;
-                    self.unlink(&mut list, timeout.slot);
+                    self.unlink(&mut list, timeout.slot());
                     self.due = list;
                 } else {
-                    self.take_out(timeout.slot, deadline);
+                    self.take_out(timeout.slot(), deadline);
                 }
-                self.vacate(timeout.slot)
+                self.vacate(timeout.slot())
             }
             _ => None,
         }
