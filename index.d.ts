@@ -317,7 +317,10 @@ export declare class EventLoop<Timeout = unknown, Message = unknown> implements 
    * returns. Before `run`, it makes the next `run` return at once. mio: `EventLoop::shutdown`.
    */
   shutdown(): void
-  /** True from creation until `shutdown`, and again once the loop is run. mio: `EventLoop::is_running`. */
+  /**
+   * True from creation until `shutdown`, and again once the loop is run; false after a `run` that returned at once.
+   * mio: `EventLoop::is_running`.
+   */
   isRunning(): boolean
   /** A Sender of messages to this loop. Any number of them may be used at once. mio: `EventLoop::channel`. */
   channel(): Sender<Message>
@@ -392,6 +395,7 @@ type AddressLike =
       host: string
       port: number
     }
+  | Pick<SocketAddress, 'address' | 'port'>
 
 /** A TCP connection whose calls never block. mio: `tcp::TcpStream`. */
 export declare class TcpStream implements Evented {
