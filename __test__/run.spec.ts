@@ -2,7 +2,7 @@
 
 import { setImmediate as immediate } from 'node:timers/promises'
 
-import { EventLoop, LoopError } from 'miolo'
+import { type EventLoop, LoopError } from 'miolo'
 
 import { collect } from './support/collect.ts'
 import { deferred } from './support/deadline.ts'
