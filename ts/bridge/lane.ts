@@ -306,8 +306,8 @@ function clone(message: unknown): Uint8Array {
   try {
     return serialize(message)
   } catch (error) {
-    // structuredClone knows better how to say why.
+    // structuredClone knows better how to say why; what it can clone and bytes cannot hold is named here.
     structuredClone(message)
-    throw error
+    throw new DOMException(String(error), 'DataCloneError')
   }
 }

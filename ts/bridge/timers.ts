@@ -27,7 +27,8 @@ export class Timers<Timeout> {
   /** Takes a slot for a payload. */
   add(payload: Timeout): number {
     const slot = this.#slots.take()
-    const page = (this.#pages[slot >> PAGE_BITS] ??= [])
+    // Filled, so that an array of numbers does not change its kind when the first is taken out.
+    const page = (this.#pages[slot >> PAGE_BITS] ??= new Array(PAGE_MASK + 1).fill(undefined))
     page[slot & PAGE_MASK] = payload
     return slot
   }

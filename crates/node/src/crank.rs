@@ -163,8 +163,8 @@ impl Crank {
         state
             .forwarder
             .add(layout::METRIC_POLL_TIME_NS, slept.as_nanos() as u64);
-        if let Some(fault) = state.forwarder.fault() {
-            self.fail(state, fault);
+        if self.has_failed(state) {
+            return Err(io::Error::other("the loop has failed"));
         }
         if done.readies + done.messages + done.timeouts > 0 || done.interrupted {
             self.announce(state);
@@ -187,8 +187,8 @@ impl Crank {
                     return Some(Duration::ZERO);
                 }
             }
-            if let Some(fault) = state.forwarder.fault() {
-                self.fail(state, fault);
+            if self.has_failed(state) {
+                return Some(Duration::ZERO);
             }
             let (free, starved) = (state.forwarder.free(), state.forwarder.is_starved());
             let room = state.forwarder.room();
@@ -253,6 +253,9 @@ impl Crank {
         let mut earliest = None;
         loop {
             state.forwarder.take_in(&mut state.event_loop);
+            if self.has_failed(state) {
+                return;
+            }
             if let Some(set) = state.forwarder.take_earliest() {
                 earliest = Some(earliest.map_or(set, |at: Instant| at.min(set)));
             }
@@ -267,8 +270,8 @@ impl Crank {
                 break;
             }
         }
-        if let Some(fault) = state.forwarder.fault() {
-            self.fail(state, fault);
+        if self.has_failed(state) {
+            return;
         }
         if self.memory.get(layout::WANT_ROOM).swap(0, Ordering::SeqCst) == 1 {
             // What waits for room is the turner's to know.
@@ -373,6 +376,14 @@ impl Crank {
         if let Some(state) = &mut *self.lock() {
             self.fail(state, why);
         }
+    }
+
+    /// Whether the loop has failed, by now or before: then it is turned no more.
+    fn has_failed(&self, state: &mut State) -> bool {
+        if let Some(fault) = state.forwarder.fault() {
+            self.fail(state, fault);
+        }
+        state.fault.is_some()
     }
 
     fn fail(&self, state: &mut State, why: String) {

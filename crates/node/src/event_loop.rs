@@ -158,7 +158,12 @@ pub fn loop_turn(handle: Handle<LoopHandle>, milliseconds: f64) -> Result<()> {
     };
     let turned = crank.turn(&mut poller, Some(timeout));
     crank.unpark_js();
-    turned.map_err(|error| Error::new(Status::GenericFailure, error.to_string()))
+    drop(poller);
+    match turned {
+        // JavaScript asks why before it goes on.
+        Err(_) if crank.why().is_some() => Ok(()),
+        turned => turned.map_err(|error| Error::new(Status::GenericFailure, error.to_string())),
+    }
 }
 
 /// Has commands and messages taken in, and delivers what needs no poll. Returns [`loop_now`].

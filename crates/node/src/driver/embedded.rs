@@ -14,6 +14,9 @@ use napi::{Error, Result, Status, sys};
 use super::uv::{self, Uv};
 use crate::crank::Crank;
 
+/// The types of the handles, in the order in which they are listed.
+const KINDS: [c_int; 3] = [uv::POLL, uv::TIMER, uv::IDLE];
+
 /// A loop inside Node's. Everything here happens on its JS thread.
 pub struct Embedded(Rc<Watch>);
 
@@ -21,9 +24,11 @@ struct Watch {
     uv: &'static Uv,
     env: sys::napi_env,
     uv_loop: *mut c_void,
-    /// Both handles live in memory of libuv's size, from `open` until libuv has closed them.
+    /// The handles live in memory of libuv's size, from `open` until libuv has closed them.
     poll: *mut uv::Handle,
     timer: *mut uv::Handle,
+    /// Runs when the loop has something to do right away, once Node has had a turn.
+    idle: *mut uv::Handle,
     crank: Arc<Crank>,
     pump: sys::napi_ref,
     context: sys::napi_async_context,
@@ -55,17 +60,18 @@ impl Embedded {
             return Ok(None);
         }
         let uv_loop: *mut c_void = uv_loop.cast();
-        let (poll, timer) = (allocate(uv, uv::POLL), allocate(uv, uv::TIMER));
+        let [poll, timer, idle] = KINDS.map(|kind| allocate(uv, kind));
         // SAFETY: the loop is that of `env`, the handles have the size that libuv asks for.
         unsafe {
             if (uv.uv_poll_init)(uv_loop, poll, descriptor) != 0 {
-                release(uv, poll, uv::POLL);
-                release(uv, timer, uv::TIMER);
+                release(uv, [poll, timer, idle]);
                 return Ok(None);
             }
             (uv.uv_timer_init)(uv_loop, timer);
-            (uv.uv_unref)(timer);
-            (uv.uv_unref)(poll);
+            (uv.uv_idle_init)(uv_loop, idle);
+            for handle in [poll, timer, idle] {
+                (uv.uv_unref)(handle);
+            }
         }
         let (mut reference, mut context, mut name) =
             (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
@@ -81,6 +87,7 @@ impl Embedded {
             uv_loop,
             poll,
             timer,
+            idle,
             crank: crank.clone(),
             pump: reference,
             context,
@@ -88,9 +95,9 @@ impl Embedded {
             armed: Cell::new(None),
             running: Cell::new(false),
             closed: Cell::new(false),
-            open_handles: Cell::new(2),
+            open_handles: Cell::new(3),
         });
-        for handle in [poll, timer] {
+        for handle in [poll, timer, idle] {
             let data = Rc::into_raw(watch.clone()).cast_mut().cast();
             // SAFETY: the handle is initialised; `on_closed` takes the reference back.
             unsafe { (uv.uv_handle_set_data)(handle, data) };
@@ -164,6 +171,7 @@ impl Watch {
             unsafe {
                 (self.uv.uv_poll_stop)(self.poll);
                 (self.uv.uv_timer_stop)(self.timer);
+                (self.uv.uv_idle_stop)(self.idle);
             }
         }
     }
@@ -174,7 +182,12 @@ impl Watch {
         }
         // From here on the loop sleeps in libuv, and whoever wakes it rings its descriptor.
         let next = match self.crank.settle(None) {
-            Some(Duration::ZERO) => Some(Instant::now()),
+            Some(Duration::ZERO) => {
+                // Not by a timer: libuv would go on with it and let nothing else have a turn.
+                // SAFETY: the handle is open.
+                unsafe { (self.uv.uv_idle_start)(self.idle, on_idle) };
+                return;
+            }
             Some(_) => self.crank.next_deadline(),
             None => None,
         };
@@ -190,7 +203,8 @@ impl Watch {
                 Some(deadline) => {
                     (self.uv.uv_update_time)(self.uv_loop);
                     let left = deadline.saturating_duration_since(Instant::now());
-                    let milliseconds = left.as_nanos().div_ceil(1_000_000) as u64;
+                    // At least one, for the reason above.
+                    let milliseconds = left.as_nanos().div_ceil(1_000_000).max(1) as u64;
                     (self.uv.uv_timer_start)(self.timer, on_timer, milliseconds, 0);
                 }
             }
@@ -248,8 +262,9 @@ impl Watch {
         self.closed.set(true);
         // SAFETY: the handles are open and closed here once; the references were made by `open`.
         unsafe {
-            (self.uv.uv_close)(self.poll, Some(on_closed));
-            (self.uv.uv_close)(self.timer, Some(on_closed));
+            for handle in [self.poll, self.timer, self.idle] {
+                (self.uv.uv_close)(handle, Some(on_closed));
+            }
             sys::napi_delete_reference(self.env, self.pump);
             sys::napi_async_destroy(self.env, self.context);
         }
@@ -259,8 +274,7 @@ impl Watch {
     fn handle_closed(&self) {
         self.open_handles.set(self.open_handles.get() - 1);
         if self.open_handles.get() == 0 {
-            release(self.uv, self.poll, uv::POLL);
-            release(self.uv, self.timer, uv::TIMER);
+            release(self.uv, [self.poll, self.timer, self.idle]);
             // SAFETY: the hook was added by `open` and is removed once.
             unsafe { sys::napi_remove_async_cleanup_hook(self.cleanup.get()) };
         }
@@ -274,12 +288,15 @@ fn allocate(uv: &Uv, kind: c_int) -> *mut uv::Handle {
     Box::into_raw(vec![0u64; size.div_ceil(8)].into_boxed_slice()).cast()
 }
 
-fn release(uv: &Uv, handle: *mut uv::Handle, kind: c_int) {
-    // SAFETY: as in `allocate`.
-    let size = unsafe { (uv.uv_handle_size)(kind) };
-    let memory = ptr::slice_from_raw_parts_mut(handle.cast::<u64>(), size.div_ceil(8));
-    // SAFETY: `allocate` made it with this size, and libuv has let go of it.
-    drop(unsafe { Box::from_raw(memory) });
+/// Frees a poll, a timer and an idle handle.
+fn release(uv: &Uv, handles: [*mut uv::Handle; 3]) {
+    for (handle, kind) in handles.into_iter().zip(KINDS) {
+        // SAFETY: as in `allocate`.
+        let size = unsafe { (uv.uv_handle_size)(kind) };
+        let memory = ptr::slice_from_raw_parts_mut(handle.cast::<u64>(), size.div_ceil(8));
+        // SAFETY: `allocate` made it with this size, and libuv has let go of it.
+        drop(unsafe { Box::from_raw(memory) });
+    }
 }
 
 /// The watch that `handle` belongs to, kept alive for the length of a callback.
@@ -305,6 +322,14 @@ unsafe extern "C" fn on_timer(handle: *mut uv::Handle) {
     // SAFETY: libuv calls back only while the handle is open.
     let watch = unsafe { watch(handle) };
     watch.armed.set(None);
+    watch.turn();
+}
+
+unsafe extern "C" fn on_idle(handle: *mut uv::Handle) {
+    // SAFETY: libuv calls back only while the handle is open.
+    let watch = unsafe { watch(handle) };
+    // SAFETY: as above.
+    unsafe { (watch.uv.uv_idle_stop)(handle) };
     watch.turn();
 }
 

@@ -18,6 +18,8 @@ type HandleCallback = unsafe extern "C" fn(*mut Handle);
 
 /// `UV_READABLE`
 pub const READABLE: c_int = 1;
+/// `UV_IDLE` of `uv_handle_type`
+pub const IDLE: c_int = 6;
 /// `UV_POLL` of `uv_handle_type`
 pub const POLL: c_int = 8;
 /// `UV_TIMER` of `uv_handle_type`
@@ -48,6 +50,9 @@ functions! {
     uv_handle_size: fn(c_int) -> usize;
     uv_handle_set_data: fn(*mut Handle, *mut c_void);
     uv_handle_get_data: fn(*const Handle) -> *mut c_void;
+    uv_idle_init: fn(*mut c_void, *mut Handle) -> c_int;
+    uv_idle_start: fn(*mut Handle, HandleCallback) -> c_int;
+    uv_idle_stop: fn(*mut Handle) -> c_int;
     uv_poll_init: fn(*mut c_void, *mut Handle, c_int) -> c_int;
     uv_poll_start: fn(*mut Handle, c_int, PollCallback) -> c_int;
     uv_poll_stop: fn(*mut Handle) -> c_int;
