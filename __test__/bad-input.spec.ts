@@ -242,21 +242,6 @@ eachDriver('register and reregister', async (t, stage) => {
   await isUnharmed(t, loop)
 })
 
-eachDriver('refused registrations use up no slot', async (t, stage) => {
-  const loop = stage.open()
-  const { client } = await connected(stage)
-  const forged = Object.create(EventSet.prototype) as EventSet
-  // More often than a loop can hold sockets.
-  for (let each = 0; each < 2 ** 18 + 10; each++) {
-    try {
-      loop.register(client, 0, forged, PollOpt.edge())
-      t.fail()
-    } catch {}
-  }
-  loop.register(client, 0, EventSet.readable(), PollOpt.edge())
-  await isUnharmed(t, loop)
-})
-
 eachDriver('registrations that the system or another loop refuses', async (t, stage) => {
   const loop = stage.open()
   const other = stage.open()

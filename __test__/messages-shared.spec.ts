@@ -169,7 +169,7 @@ eachDriver('any messages arrive in order, exactly once', async (t, { open }) => 
         }
       },
     ),
-    { numRuns: 40 },
+    { numRuns: 20 },
   )
 })
 

@@ -1,0 +1,29 @@
+/**
+ * Garbage in the shared memory: the loop fails, saying so, or goes on; it never crashes, hangs, or harms another.
+ * What is overwritten, and how, stands in fixtures/garbage.ts.
+ */
+
+import type { ExecutionContext } from 'ava'
+
+import { eachDriver } from './support/drivers.ts'
+import { type Outcome, runFixture } from './support/process.ts'
+
+function isUnharmed(t: ExecutionContext, { code, signal, stdout, stderr }: Outcome) {
+  t.like({ code, signal }, { code: 0, signal: null }, stderr.slice(-3000))
+  t.regex(stdout, /unharmed\n$/)
+}
+
+eachDriver('each word that matters, overwritten with what might matter', async (t, { driver }) => {
+  const outcome = await runFixture('garbage.ts', { args: [driver, 'case'] })
+  isUnharmed(t, outcome)
+  const failed = Number(/failed (\d+)/.exec(outcome.stdout)?.[1])
+  t.true(failed > 10, `${failed} were noticed`)
+})
+
+eachDriver('any words, at any moment', async (t, { driver }) => {
+  isUnharmed(t, await runFixture('garbage.ts', { args: [driver, 'random', '80'] }))
+})
+
+eachDriver('a thread that overwrites all the time', async (t, { driver }) => {
+  isUnharmed(t, await runFixture('garbage.ts', { args: [driver, 'vandal', '1000'] }))
+})
