@@ -1,3 +1,5 @@
+import { types } from 'node:util'
+
 import type { Bridge } from './bridge/bridge.ts'
 import { native } from './bridge/binding.ts'
 import { LaneSender } from './bridge/lane.ts'
@@ -13,8 +15,6 @@ export interface SharedSender {
   readonly miolo: 'SharedSender'
   /** @internal */
   readonly id: number
-  /** @internal */
-  readonly capacity: number
   /** @internal */
   readonly memory: Int32Array
   /** @internal */
@@ -63,12 +63,12 @@ export class Sender<Message = unknown> {
    */
   static from<M = unknown>(shared: SharedSender): Sender<M> {
     if (!isSharedSender(shared)) throw invalidType('shared', 'a SharedSender', shared)
-    const { id, capacity, memory, lanes } = shared
+    const { id, memory, lanes } = shared
     const attached = native.senderAttach(id, memory, lanes)
     if (attached === native.SENDER_LOOP_GONE) throw new LoopError('ERR_MIOLO_CLOSED')
     if (attached === native.SENDER_NO_LANE) throw new LoopError('ERR_MIOLO_TOO_MANY_SENDERS')
     if (typeof attached === 'number') throw invalidType('shared', 'a SharedSender', shared)
-    const { attachment, lane } = attached
+    const { attachment, lane, capacity } = attached
     const channel = new LaneSender<M>(attachment, memory, lanes, lane, capacity)
     return new Sender(channel, () => shared)
   }
@@ -84,14 +84,12 @@ export class Sender<Message = unknown> {
 
 function isSharedSender(value: unknown): value is SharedSender {
   if (typeof value !== 'object' || value === null) return false
-  const { miolo, id, capacity, memory, lanes } = value as Partial<SharedSender>
+  const { miolo, id, memory, lanes } = value as Partial<SharedSender>
   return (
     miolo === 'SharedSender' &&
     Number.isInteger(id) &&
     (id as number) >= 0 &&
     (id as number) <= 0xffffffff &&
-    Number.isInteger(capacity) &&
-    (capacity as number) > 0 &&
     isShared(memory) &&
     memory.length > at.CONTROL_WORDS &&
     isShared(lanes) &&
@@ -100,5 +98,5 @@ function isSharedSender(value: unknown): value is SharedSender {
 }
 
 function isShared(value: unknown): value is Int32Array {
-  return value instanceof Int32Array && value.buffer instanceof SharedArrayBuffer
+  return types.isInt32Array(value) && types.isSharedArrayBuffer(value.buffer)
 }

@@ -27,7 +27,7 @@ interface Binding {
   loopKeepAlive(loop: NativeLoop, keep: boolean): void
   loopInterrupt(loop: NativeLoop): void
   loopWhy(loop: NativeLoop): string | null
-  loopShare(loop: NativeLoop, lanes: Int32Array): number
+  loopShare(loop: NativeLoop, lanes: Int32Array, capacity: number): number
   loopTakeSpilled(loop: NativeLoop, lane: number): Buffer | null
   loopClose(loop: NativeLoop): void
 
@@ -35,9 +35,9 @@ interface Binding {
     id: number,
     memory: Int32Array,
     lanes: Int32Array,
-  ): { attachment: NativeAttachment; lane: number } | number
+  ): { attachment: NativeAttachment; lane: number; capacity: number } | number
   senderRing(attachment: NativeAttachment): boolean
-  senderSpill(attachment: NativeAttachment, kind: number, bytes: Uint8Array): void
+  senderSpill(attachment: NativeAttachment, kind: number, bytes: Uint8Array): boolean
   readonly SENDER_LOOP_GONE: number
   readonly SENDER_NOT_SHARED: number
   readonly SENDER_NO_LANE: number

@@ -356,15 +356,14 @@ export class Bridge<Timeout, Message> {
   // Messages
 
   send(message: Message): void {
-    if (this.#lanesMemory === undefined) this.#entrance.enterAlone(message)
-    else while (!this.#entrance.tryEnter(message));
+    this.#entrance.enter(message, this.#lanesMemory === undefined)
     this.#local.push(message)
     this.#sent = (this.#sent + 1) | 0
     this.#pumpSoon()
   }
 
   /** What a Sender in another isolate needs. */
-  share(): { id: number; capacity: number; memory: Int32Array; lanes: Int32Array } {
+  share(): { id: number; memory: Int32Array; lanes: Int32Array } {
     if (this.#lanesMemory === undefined) {
       const lanes = new Int32Array(new SharedArrayBuffer(at.LANES_WORDS * 4))
       for (let index = 0; index < at.LANES; index++) {
@@ -373,8 +372,8 @@ export class Bridge<Timeout, Message> {
       this.#lanesMemory = lanes
     }
     const lanes = this.#lanesMemory
-    const id = native.loopShare(this.#native, lanes)
-    return { id, capacity: this.#config.notifyCapacity, memory: this.#words, lanes }
+    const id = native.loopShare(this.#native, lanes, this.#config.notifyCapacity)
+    return { id, memory: this.#words, lanes }
   }
 
   // Sockets

@@ -103,6 +103,7 @@ export class Delivery<Timeout, Message> {
       case at.EVENT_NOTIFY:
         this.#messages = this.#countIn(slot, events.argument())
         this.#lane = slot
+        this.#from.lanes[slot]?.look()
         return
       case at.EVENT_TIMEOUT:
         if (!timers.isCurrent(slot, generation)) return

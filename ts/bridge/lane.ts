@@ -10,8 +10,9 @@
  * A message never wraps around the end of the lane; one of kind SKIP fills what is left there. What has no room is
  * spilled to the native side, and so is all that follows until the receiver has taken it over: the order holds.
  *
- * A worker can be terminated anywhere, but not between two calls of Atomics: so a message is written first, and then
- * counted and published by nothing else.
+ * A worker can be terminated at any call, those of Atomics among them. So a message is written first; then it is
+ * counted, by a compareExchange, and sent, by a plain store right behind it. What a terminated Sender has left undone,
+ * its native side does.
  */
 
 import { types } from 'node:util'
@@ -96,31 +97,48 @@ export class LaneSender<Message> {
     this.#data = data
     this.#sent = Atomics.load(control, at.LANE_SENT)
     this.#head = Atomics.load(control, at.LANE_BYTE_HEAD)
-    this.#tail = Atomics.load(control, at.LANE_BYTE_TAIL)
+    // Nothing is on its way in a lane that was free: where it ends is where the receiver is.
+    this.#tail = this.#head
   }
 
   send(message: Message): void {
     const memory = this.#memory
-    this.#queue.check(message)
+    const control = this.#control
+    this.#queue.look(message)
+    const known = control[at.LANE_SENT] as number
+    if (known !== this.#sent) {
+      // The last send was interrupted when its message was sent already.
+      this.#tail = control[at.LANE_BYTE_TAIL] as number
+      this.#sent = known
+    }
     const tail = this.#write(message)
-    const sent = (this.#sent + 1) | 0
-    while (!this.#queue.tryEnter(message));
-    if (tail === PUT_ASIDE) native.senderSpill(this.#attachment, this.#asideKind, this.#aside)
+    if (tail === PUT_ASIDE) this.#spill(message)
     else {
-      Atomics.store(this.#control, at.LANE_BYTE_TAIL, tail)
-      Atomics.store(this.#control, at.LANE_SENT, sent)
+      const sent = (this.#sent + 1) | 0
+      // Beyond what was counted nobody reads, so this may be said before.
+      Atomics.store(control, at.LANE_BYTE_TAIL, tail)
+      let entered
+      do entered = this.#queue.look(message)
+      while (Atomics.compareExchange(memory, at.ENTERED, entered, (entered + 1) | 0) !== entered)
+      control[at.LANE_SENT] = sent
+      memory[at.MAIL] = 1
       this.#tail = tail
+      this.#sent = sent
     }
-    this.#sent = sent
-    if (Atomics.load(memory, at.MAIL) === 0) Atomics.store(memory, at.MAIL, 1)
-    if (
-      Atomics.load(memory, at.JS_PARKED) === 1 &&
-      Atomics.exchange(memory, at.JS_PARKED, 0) === 1 &&
-      !native.senderRing(this.#attachment)
-    ) {
+    Atomics.store(memory, at.MAIL, 1)
+    if (Atomics.load(memory, at.JS_PARKED) !== 0 && !native.senderRing(this.#attachment)) {
       this.#queue.close()
-      this.#queue.check(message)
+      this.#queue.look(message)
     }
+  }
+
+  /** Has the native side keep the message that was put aside. */
+  #spill(message: Message): void {
+    // What an interrupted send has said of bytes that were not counted is not so.
+    Atomics.store(this.#control, at.LANE_BYTE_TAIL, this.#tail)
+    while (!native.senderSpill(this.#attachment, this.#asideKind, this.#aside))
+      this.#queue.look(message)
+    this.#sent = Atomics.load(this.#control, at.LANE_SENT)
   }
 
   /** Writes a message after the published ones. Returns the tail that will publish it. */
@@ -227,14 +245,16 @@ export class LaneReceiver {
     this.#lane = data
   }
 
+  /** Looks how far the lane is filled. To be called when messages have been counted, before they are received. */
+  look(): void {
+    this.#tail = Atomics.load(this.#control, at.LANE_BYTE_TAIL)
+  }
+
   /** The oldest message, one that has been counted. */
   receive(): unknown {
     this.#received = (this.#received + 1) | 0
     if (this.#spilled !== undefined) return this.#receiveSpilled(this.#spilled)
-    if (this.#head === this.#tail) {
-      this.#tail = Atomics.load(this.#control, at.LANE_BYTE_TAIL)
-      if (this.#head === this.#tail) return this.#receiveSpilled(this.#takeSpilled())
-    }
+    if (this.#head === this.#tail) return this.#receiveSpilled(this.#takeSpilled())
     let place = this.#head & MASK
     if (this.#lane.words[place >> 2] === SKIP) {
       this.#head = (this.#head + at.LANE_BYTES - place) | 0

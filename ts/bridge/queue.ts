@@ -21,23 +21,25 @@ export class QueueEntrance {
     this.#left = Atomics.load(words, at.LEFT)
   }
 
-  /** Throws if there is no room for a message now. */
-  check(message: unknown): void {
-    this.#look(Atomics.load(this.#words, at.ENTERED), message)
-  }
-
-  /** Counts a message in; false: another Sender was faster, try again. Throws if there is no room. */
-  tryEnter(message: unknown): boolean {
+  /** The Senders' count, to be exchanged for one more. Throws if there is no room for `message`. */
+  look(message: unknown): number {
     const entered = Atomics.load(this.#words, at.ENTERED)
-    this.#look(entered, message)
-    return Atomics.compareExchange(this.#words, at.ENTERED, entered, (entered + 1) | 0) === entered
+    this.#check(entered, message)
+    return entered
   }
 
-  /** As {@link tryEnter}, where no other isolate has a Sender. */
-  enterAlone(message: unknown): void {
-    const entered = this.#words[at.ENTERED] as number
-    this.#look(entered, message)
-    this.#words[at.ENTERED] = entered + 1
+  /** Counts a message in that is sent by the loop's own isolate; `alone` if no other has a Sender. */
+  enter(message: unknown, alone: boolean): void {
+    const words = this.#words
+    if (alone) {
+      const entered = words[at.ENTERED] as number
+      this.#check(entered, message)
+      words[at.ENTERED] = entered + 1
+      return
+    }
+    let entered
+    do entered = this.look(message)
+    while (Atomics.compareExchange(words, at.ENTERED, entered, (entered + 1) | 0) !== entered)
   }
 
   /** Has every Sender told that the loop is gone. */
@@ -45,10 +47,10 @@ export class QueueEntrance {
     Atomics.store(this.#words, at.ENTERED, Atomics.load(this.#words, at.LEFT) + at.QUEUE_CLOSED)
   }
 
-  #look(entered: number, message: unknown): void {
-    if (((entered - this.#left) | 0) < this.#capacity) return
+  #check(entered: number, message: unknown): void {
+    if ((entered - this.#left) >>> 0 < this.#capacity) return
     this.#left = Atomics.load(this.#words, at.LEFT)
-    const waiting = (entered - this.#left) | 0
+    const waiting = (entered - this.#left) >>> 0
     if (waiting < this.#capacity) return
     // A message may have been counted out since the loop was closed.
     const isClosed = waiting > at.QUEUE_CLOSED / 2

@@ -170,10 +170,7 @@ pub fn loop_turn(handle: Handle<LoopHandle>, milliseconds: f64) -> Result<()> {
 #[napi(catch_unwind)]
 pub fn loop_flush(handle: Handle<LoopHandle>) -> f64 {
     handle.crank.flush();
-    #[cfg(unix)]
-    if let Some(Driver::Embedded(embedded)) = handle.driver.borrow().as_ref() {
-        embedded.arm();
-    }
+    handle.sleep_in_libuv();
     handle.crank.now()
 }
 
@@ -189,6 +186,8 @@ pub fn loop_spin(handle: Handle<LoopHandle>) -> Result<()> {
                 .turn(&mut poller, Some(Duration::ZERO))
                 .map_err(|error| Error::new(Status::GenericFailure, error.to_string()))?;
         }
+        drop(poller);
+        handle.sleep_in_libuv();
     } else {
         crank.spin_for_records();
     }
@@ -227,7 +226,7 @@ pub fn loop_why(handle: Handle<LoopHandle>) -> Option<String> {
 
 /// Lets Senders in other isolates reach the loop through `memory`, the lanes; once.
 #[napi(catch_unwind)]
-pub fn loop_share(handle: Handle<LoopHandle>, memory: View) -> Result<u32> {
+pub fn loop_share(handle: Handle<LoopHandle>, memory: View, capacity: u32) -> Result<u32> {
     let mut shared = handle.lanes.borrow_mut();
     if let Some(shared) = &*shared {
         return Ok(shared.id);
@@ -247,6 +246,7 @@ pub fn loop_share(handle: Handle<LoopHandle>, memory: View) -> Result<u32> {
     let lanes = Arc::new(Lanes::new(
         Arc::downgrade(&handle.crank),
         (address, memory.address()),
+        capacity,
     ));
     handle
         .crank
@@ -298,6 +298,14 @@ impl LoopHandle {
             sys::napi_add_env_cleanup_hook(self.env, Some(stop), self.as_data());
         }
         Ok(Driver::Thread(thread))
+    }
+
+    /// Has the loop sleep, until whoever has something for it wakes it, where libuv watches it.
+    fn sleep_in_libuv(&self) {
+        #[cfg(unix)]
+        if let Some(Driver::Embedded(embedded)) = self.driver.borrow().as_ref() {
+            embedded.arm();
+        }
     }
 
     fn as_data(&self) -> *mut c_void {

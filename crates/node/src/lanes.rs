@@ -34,15 +34,18 @@ pub struct Lanes {
     pub crank: Weak<Crank>,
     /// Where the loop's and the lanes' memory begins, so that a SharedSender can prove itself.
     pub addresses: (usize, usize),
+    /// The most messages that may wait for the loop.
+    pub capacity: u32,
     taken: Mutex<[bool; layout::LANES]>,
     spills: [Mutex<VecDeque<Chunk>>; layout::LANES],
 }
 
 impl Lanes {
-    pub fn new(crank: Weak<Crank>, addresses: (usize, usize)) -> Self {
+    pub fn new(crank: Weak<Crank>, addresses: (usize, usize), capacity: u32) -> Self {
         Self {
             crank,
             addresses,
+            capacity,
             taken: Mutex::new([false; layout::LANES]),
             spills: [const { Mutex::new(VecDeque::new()) }; layout::LANES],
         }
@@ -62,7 +65,17 @@ impl Lanes {
         lock(&self.taken)[lane] = false;
     }
 
-    /// Keeps a message that its lane has no room for, and then counts it as sent.
+    /// Counts a message in, as Senders do in TypeScript; false if there is no room for it.
+    pub fn enter(&self, memory: &Words) -> bool {
+        let entered = memory.get(layout::ENTERED);
+        let counted = entered.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |entered| {
+            let left = memory.get(layout::LEFT).load(Ordering::SeqCst);
+            (entered.wrapping_sub(left) < self.capacity).then(|| entered.wrapping_add(1))
+        });
+        counted.is_ok()
+    }
+
+    /// Keeps a message that its lane has no room for, and has been counted, and then calls it sent.
     ///
     /// # Safety
     /// `payload` can be read.

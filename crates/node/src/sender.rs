@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use miolo_bridge::layout;
+use miolo_bridge::{Parking, layout};
 use napi::{Either, Result};
 use napi_derive::napi;
 
@@ -14,7 +14,8 @@ use crate::memory::{Pinned, View};
 pub struct Attachment {
     lanes: Arc<Lanes>,
     lane: usize,
-    /// This isolate's own view of the lanes.
+    /// This isolate's own views of the loop's memory and the lanes.
+    loop_memory: Pinned,
     memory: Pinned,
 }
 
@@ -38,6 +39,7 @@ impl Drop for Attachment {
 pub struct Attached {
     pub attachment: Give<Attachment>,
     pub lane: u32,
+    pub capacity: u32,
 }
 
 /// Why a lane could not be had: the loop is gone.
@@ -52,18 +54,26 @@ pub const SENDER_NO_LANE: u32 = 3;
 
 /// Takes a lane to the loop that was shared as `id`.
 #[napi(catch_unwind)]
-pub fn sender_attach(id: u32, memory: View, lanes_memory: View) -> Result<Either<Attached, u32>> {
+pub fn sender_attach(
+    id: u32,
+    loop_memory: View,
+    lanes_memory: View,
+) -> Result<Either<Attached, u32>> {
     let Some(lanes) = lanes::find(id) else {
         return Ok(Either::B(SENDER_LOOP_GONE));
     };
     let addresses = (
-        memory.bytes().address as usize,
+        loop_memory.bytes().address as usize,
         lanes_memory.bytes().address as usize,
     );
-    if addresses != lanes.addresses || lanes_memory.bytes().length < layout::LANES_WORDS * 4 {
+    if addresses != lanes.addresses
+        || loop_memory.bytes().length < layout::CONTROL_WORDS * 4
+        || lanes_memory.bytes().length < layout::LANES_WORDS * 4
+    {
         return Ok(Either::B(SENDER_NOT_SHARED));
     }
-    let memory = lanes_memory.pin()?;
+    let (loop_memory, memory) = (loop_memory.pin()?, lanes_memory.pin()?);
+    let capacity = lanes.capacity;
     let Some(lane) = lanes.take(&memory.words()) else {
         return Ok(Either::B(SENDER_NO_LANE));
     };
@@ -71,27 +81,34 @@ pub fn sender_attach(id: u32, memory: View, lanes_memory: View) -> Result<Either
         attachment: Give(Attachment {
             lanes,
             lane,
+            loop_memory,
             memory,
         }),
         lane: lane as u32,
+        capacity,
     }))
 }
 
-/// Wakes the JS thread that receives, which was parked. False if the loop is gone.
+/// Wakes the JS thread that receives, if it is parked. False if the loop is gone.
 #[napi(catch_unwind)]
 pub fn sender_ring(attachment: Handle<Attachment>) -> bool {
-    match attachment.lanes.crank.upgrade() {
-        Some(crank) => {
-            crank.ring_js();
-            true
-        }
-        None => false,
+    let Some(crank) = attachment.lanes.crank.upgrade() else {
+        return false;
+    };
+    // Done here and not in JavaScript, which may be terminated in between.
+    let words = attachment.loop_memory.words();
+    if Parking::new(words.window(layout::JS_PARKED, 1)).ring() {
+        crank.ring_js();
     }
+    true
 }
 
-/// Keeps a message that the lane has no room for.
+/// Counts a message in and keeps it, since the lane has no room for it; false if it cannot wait.
 #[napi(catch_unwind)]
-pub fn sender_spill(attachment: Handle<Attachment>, kind: u32, bytes: View) {
+pub fn sender_spill(attachment: Handle<Attachment>, kind: u32, bytes: View) -> bool {
+    if !attachment.lanes.enter(&attachment.loop_memory.words()) {
+        return false;
+    }
     let words = attachment.memory.words();
     // SAFETY: the array is an argument of the call under way.
     unsafe {
@@ -99,4 +116,5 @@ pub fn sender_spill(attachment: Handle<Attachment>, kind: u32, bytes: View) {
             .lanes
             .spill(&words, attachment.lane, kind, bytes.bytes());
     }
+    true
 }
