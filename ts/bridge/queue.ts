@@ -50,7 +50,8 @@ export class QueueEntrance {
   #check(entered: number, message: unknown): void {
     if ((entered - this.#left) >>> 0 < this.#capacity) return
     this.#left = Atomics.load(this.#words, at.LEFT)
-    const waiting = (entered - this.#left) >>> 0
+    // Below zero where others have come and gone since `entered` was read.
+    const waiting = (entered - this.#left) | 0
     if (waiting < this.#capacity) return
     // A message may have been counted out since the loop was closed.
     const isClosed = waiting > at.QUEUE_CLOSED / 2
