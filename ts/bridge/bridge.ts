@@ -125,8 +125,7 @@ export class Bridge<Timeout, Message> {
       capacity: config.notifyCapacity,
       returned: (value) => this.#returned(value),
     })
-    const weak = new WeakRef(this)
-    this.#pumpFromOutside = () => weak.deref()?.pump()
+    this.#pumpFromOutside = pumpOf(this)
   }
 
   // Running
@@ -501,6 +500,12 @@ export class Bridge<Timeout, Message> {
     if (this.#run && !this.#isPumping) this.#finish(this.#run)
     native.loopClose(this.#native)
   }
+}
+
+/** A function of its own: beside others that hold the bridge, this one would, too. */
+function pumpOf<Timeout, Message>(bridge: Bridge<Timeout, Message>): () => void {
+  const weak = new WeakRef(bridge)
+  return () => weak.deref()?.pump()
 }
 
 /** libuv's numbers of these errors. */

@@ -70,7 +70,9 @@ impl Lanes {
         let entered = memory.get(layout::ENTERED);
         let counted = entered.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |entered| {
             let left = memory.get(layout::LEFT).load(Ordering::SeqCst);
-            (entered.wrapping_sub(left) < self.capacity).then(|| entered.wrapping_add(1))
+            // Below zero where others have come and gone since `entered` was read.
+            let waiting = entered.wrapping_sub(left) as i32;
+            (waiting < self.capacity as i32).then(|| entered.wrapping_add(1))
         });
         counted.is_ok()
     }
