@@ -424,39 +424,36 @@ eachDriver('Sender.from with memory that is not the loop’s', async (t, { open 
   }
 })
 
-eachDriver(
-  'a SharedSender cannot promise more than the loop can hold',
-  async (t, { open }) => {
-    const loop = open<unknown, number>({ notifyCapacity: 4 })
-    const shared = loop.channel().share()
-    for (const capacity of [1, 100, 2 ** 31 - 1, 2 ** 31, 2 ** 40, Number.MAX_VALUE]) {
-      let sent = 0
-      try {
-        const sender = Sender.from<number>({ ...shared, capacity })
-        while (sent < 200) {
-          sender.send(sent)
-          sent++
-        }
-        t.fail(`${capacity}`)
-      } catch (error) {
-        t.regex(
-          String((error as NotifyError).code),
-          /^ERR_(MIOLO_NOTIFY_FULL|INVALID_ARG_TYPE)$/,
-          String(error),
-        )
+eachDriver('a SharedSender cannot promise more than the loop can hold', async (t, { open }) => {
+  const loop = open<unknown, number>({ notifyCapacity: 4 })
+  const shared = loop.channel().share()
+  for (const capacity of [1, 100, 2 ** 31 - 1, 2 ** 31, 2 ** 40, Number.MAX_VALUE]) {
+    let sent = 0
+    try {
+      const sender = Sender.from<number>({ ...shared, capacity })
+      while (sent < 200) {
+        sender.send(sent)
+        sent++
       }
-      t.true(sent <= 4, `${sent}`)
-      let received = 0
-      loop.timeoutMs('end', 1)
-      await loop.run({
-        notify: () => void received++,
-        timeout: (loop) => loop.shutdown(),
-      })
-      while (received < sent) await loop.runOnce({ notify: () => void received++ })
-      t.is(received, sent)
+      t.fail(`${capacity}`)
+    } catch (error) {
+      t.regex(
+        String((error as NotifyError).code),
+        /^ERR_(MIOLO_NOTIFY_FULL|INVALID_ARG_TYPE)$/,
+        String(error),
+      )
     }
-  },
-)
+    t.true(sent <= 4, `${sent}`)
+    let received = 0
+    loop.timeoutMs('end', 1)
+    await loop.run({
+      notify: () => void received++,
+      timeout: (loop) => loop.shutdown(),
+    })
+    while (received < sent) await loop.runOnce({ notify: () => void received++ })
+    t.is(received, sent)
+  }
+})
 
 eachDriver('as many Senders as there are lanes, and not one more', async (t, { open }) => {
   const loop = open<unknown, number>()

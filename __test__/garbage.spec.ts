@@ -21,7 +21,7 @@ eachDriver('each word that matters, overwritten with what might matter', async (
 })
 
 eachDriver('any words, at any moment', async (t, { driver }) => {
-  isUnharmed(t, await runFixture('garbage.ts', { args: [driver, 'random', '80', '1'] }))
+  isUnharmed(t, await runFixture('garbage.ts', { args: [driver, 'random', '80'] }))
 })
 
 eachDriver('a thread that overwrites all the time', async (t, { driver }) => {

@@ -121,7 +121,7 @@ for (const driver of drivers) {
       loop.channel().send('pause')
       await within('the messages', () =>
         loop.run({
-          notify(loop, message) {
+          notify(_, message) {
             if (message === 'pause') return
             if (message !== expected && message !== expected - 1) {
               throw new Error(`${message}, and not ${expected}`)

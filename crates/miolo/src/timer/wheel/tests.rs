@@ -189,15 +189,9 @@ fn an_old_handle_names_no_other_timer() {
     let old = set(&mut wheel, 1, 5);
     assert_eq!(wheel.clear(old), Some(1));
     let new = set(&mut wheel, 2, 5);
-    assert_eq!(old.slot, new.slot);
+    assert_eq!(old.slot(), new.slot());
     assert_eq!(wheel.clear(old), None);
-    assert_eq!(
-        wheel.clear(Timeout {
-            slot: 17,
-            generation: 0
-        }),
-        None
-    );
+    assert_eq!(wheel.clear(Timeout::new(17, 0)), None);
     assert_eq!(fired(&mut wheel, 5), [2]);
     assert_eq!(wheel.clear(new), None);
 }
@@ -212,9 +206,9 @@ fn a_slot_is_retired_when_its_generations_are_used_up() {
         next: NIL,
     };
     let last = set(&mut wheel, 2, 5);
-    assert_eq!((last.slot, last.generation), (0, LAST_GENERATION - 1));
+    assert_eq!((last.slot(), last.generation), (0, LAST_GENERATION - 1));
     assert_eq!(wheel.clear(last), Some(2));
-    assert_eq!(set(&mut wheel, 3, 5).slot, 1);
+    assert_eq!(set(&mut wheel, 3, 5).slot(), 1);
     assert_eq!(wheel.clear(last), None);
     assert_eq!(fired(&mut wheel, 5), [3]);
 }
