@@ -6,7 +6,7 @@
 import type { ExecutionContext } from 'ava'
 
 import { eachDriver } from './support/drivers.ts'
-import { type Outcome, runFixture } from './support/process.ts'
+import { type Outcome, runCode, runFixture } from './support/process.ts'
 
 function isUnharmed(t: ExecutionContext, { code, signal, stdout, stderr }: Outcome) {
   t.like({ code, signal }, { code: 0, signal: null }, stderr.slice(-3000))
@@ -27,3 +27,21 @@ eachDriver('any words, at any moment', async (t, { driver }) => {
 eachDriver('a thread that overwrites all the time', async (t, { driver }) => {
   isUnharmed(t, await runFixture('garbage.ts', { args: [driver, 'vandal', '1000'] }))
 })
+
+eachDriver.failing(
+  'a word that is neither of its two values, and nobody to set it',
+  async (t, { driver }) => {
+    const source = `
+    import { EventLoop } from 'miolo'
+    const loop = new EventLoop({ driver: '${driver}' })
+    const { memory } = loop.channel().share()
+    setTimeout(() => {
+      // MAIL
+      Atomics.store(memory, 160, 8)
+      loop.timeoutMs('t', 5)
+    }, 20)
+    await loop.run({ timeout: (loop) => loop.shutdown() })
+    console.log('unharmed')`
+    isUnharmed(t, await runCode(source, { deadlineMs: 10_000 }))
+  },
+)
