@@ -108,11 +108,11 @@ eachWay('tick is not called when nothing came', async (t, { open, run }) => {
   const loop = open<string>()
   const cleared = loop.timeoutMs('cleared', 2)
   loop.timeoutMs('first', 0)
-  loop.timeoutMs('last', 20)
   const { handler, calls } = collect<string>({
     timeout(loop, timeout) {
-      if (timeout === 'first') loop.clearTimeout(cleared)
-      else loop.shutdown()
+      if (timeout === 'last') return loop.shutdown()
+      loop.clearTimeout(cleared)
+      loop.timeoutMs('last', 20)
     },
   })
   await run(loop, handler)
