@@ -67,7 +67,8 @@ for (const driver of drivers) {
 
   withSocat(`what is sent to an echo of socat's comes back (${driver})`, async (t) => {
     const socat = new Program([
-      ...['socat', '-d', '-d', '-t', '60'],
+      // In parts that a pipe with any room has room for: else socat can block on the pipe that it reads itself.
+      ...['socat', '-d', '-d', '-t', '60', '-b', '4096'],
       ...['TCP-LISTEN:0,bind=127.0.0.1', 'PIPE'],
     ] as [string, ...string[]])
     t.teardown(() => socat.close())
