@@ -287,11 +287,11 @@ export class Bridge<Timeout, Message> {
   #hasToFlush(): boolean {
     const words = this.#words
     this.#commands.publish()
-    if (this.#sent !== this.#sentKnown || Atomics.load(words, at.MAIL) === 1) return true
-    if (Atomics.load(words, at.WANT_ROOM) === 1) return true
+    if (this.#sent !== this.#sentKnown || Atomics.load(words, at.MAIL) !== 0) return true
+    if (Atomics.load(words, at.WANT_ROOM) !== 0) return true
     // A loop thread that is awake looks at the commands before it sleeps.
     return (
-      this.#commands.arePending() && (this.#isEmbedded || Atomics.load(words, at.LOOP_PARKED) === 1)
+      this.#commands.arePending() && (this.#isEmbedded || Atomics.load(words, at.LOOP_PARKED) !== 0)
     )
   }
 

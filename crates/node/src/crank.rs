@@ -273,7 +273,7 @@ impl Crank {
         if self.has_failed(state) {
             return;
         }
-        if self.memory.get(layout::WANT_ROOM).swap(0, Ordering::SeqCst) == 1 {
+        if self.memory.get(layout::WANT_ROOM).swap(0, Ordering::SeqCst) != 0 {
             // What waits for room is the turner's to know.
             self.wake_loop(state);
         }
@@ -331,7 +331,7 @@ impl Crank {
     /// Marks the JS thread as asleep before it polls; false if a Sender was faster.
     pub fn park_js(&self) -> bool {
         self.js_parking.park();
-        if self.memory.get(layout::MAIL).load(Ordering::SeqCst) == 1 {
+        if self.memory.get(layout::MAIL).load(Ordering::SeqCst) != 0 {
             self.js_parking.unpark();
             return false;
         }

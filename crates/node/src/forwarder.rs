@@ -140,7 +140,7 @@ impl Forwarder {
     pub fn take_in(&mut self, event_loop: &mut EventLoop<Self>) -> bool {
         let announced = self.announce();
         self.obey(event_loop);
-        if self.memory.get(layout::MAIL).load(Ordering::SeqCst) == 1 {
+        if self.memory.get(layout::MAIL).load(Ordering::SeqCst) != 0 {
             self.count_messages(event_loop);
         }
         announced
@@ -149,7 +149,7 @@ impl Forwarder {
     /// Whether JavaScript has asked for something since.
     pub fn has_news(&self) -> bool {
         !self.commands.is_empty()
-            || (self.memory.get(layout::MAIL).load(Ordering::SeqCst) == 1 && self.has_room())
+            || (self.memory.get(layout::MAIL).load(Ordering::SeqCst) != 0 && self.has_room())
     }
 
     /// Messages are counted and wait for their `notify`.
