@@ -113,8 +113,8 @@ eachDriver(
     await back.run({
       notify(back, message) {
         answers.push(message)
-        sender.send(answers.length < 100 ? message + 1 : 0)
         if (message === 0) back.shutdown()
+        else sender.send(answers.length < 100 ? message + 1 : 0)
       },
     })
     t.is(answers.length, 101)
