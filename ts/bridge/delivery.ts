@@ -132,8 +132,7 @@ export class Delivery<Timeout, Message> {
     const { loop, local, lanes, exit } = this.#from
     const lane = this.#lane === LOCAL ? undefined : (lanes[this.#lane] as LaneReceiver)
     this.isMidBatch = true
-    this.#callbacks = CALLBACKS
-    for (let left = CALLBACKS; left > 0 && this.#messages > 0 && !this.isClosed; left--) {
+    for (; this.#callbacks < CALLBACKS && this.#messages > 0 && !this.isClosed; this.#callbacks++) {
       const message = lane === undefined ? local.shift() : (lane.receive() as Message)
       this.#messages--
       exit.leave()
