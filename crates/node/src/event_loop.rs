@@ -166,12 +166,11 @@ pub fn loop_turn(handle: Handle<LoopHandle>, milliseconds: f64) -> Result<()> {
     }
 }
 
-/// Has commands and messages taken in, and delivers what needs no poll. Returns [`loop_now`].
+/// Has commands and messages taken in, and delivers what needs no poll.
 #[napi(catch_unwind)]
-pub fn loop_flush(handle: Handle<LoopHandle>) -> f64 {
+pub fn loop_flush(handle: Handle<LoopHandle>) {
     handle.crank.flush();
     handle.sleep_in_libuv();
-    handle.crank.now()
 }
 
 /// Looks for events for at most `spinUs` microseconds, on a JS thread that is about to sleep.

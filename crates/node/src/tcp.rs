@@ -11,7 +11,7 @@ use std::time::Duration;
 use std::{io, ptr};
 
 use miolo::tcp::{TcpListener, TcpStream};
-use miolo::{EventSet, PollOpt, Token};
+use miolo::{EventSet, Evented, PollOpt, Source, Token};
 use napi::bindgen_prelude::Object;
 use napi::{Either, Env, Error, JsValue, Result, Status, sys};
 use napi_derive::napi;
@@ -33,6 +33,15 @@ pub struct Socket(RefCell<Option<Kind>>);
 enum Kind {
     Listener(TcpListener),
     Stream(Stream),
+}
+
+impl Evented for Kind {
+    fn source(&self) -> &Source {
+        match self {
+            Kind::Listener(listener) => listener.source(),
+            Kind::Stream(stream) => stream.source(),
+        }
+    }
 }
 
 /// A stream, and its descriptor at hand for the two hottest functions.
@@ -414,10 +423,7 @@ pub fn socket_register(
     change(&handle, &socket, slot, |kind| {
         let (registrar, token) = (&handle.crank.registrar, token(slot, generation));
         let (interest, opt) = flags(interest, opt);
-        match kind {
-            Kind::Listener(listener) => registrar.register(listener, token, interest, opt),
-            Kind::Stream(stream) => registrar.register(&stream.stream, token, interest, opt),
-        }
+        registrar.register(kind, token, interest, opt)
     })
 }
 
@@ -434,19 +440,15 @@ pub fn socket_reregister(
     change(&handle, &socket, slot, |kind| {
         let (registrar, token) = (&handle.crank.registrar, token(slot, generation));
         let (interest, opt) = flags(interest, opt);
-        match kind {
-            Kind::Listener(listener) => registrar.reregister(listener, token, interest, opt),
-            Kind::Stream(stream) => registrar.reregister(&stream.stream, token, interest, opt),
-        }
+        registrar.reregister(kind, token, interest, opt)
     })
 }
 
 /// Ends a registration.
 #[napi(catch_unwind)]
 pub fn socket_deregister(handle: Handle<LoopHandle>, socket: Handle<Socket>, slot: u32) -> i32 {
-    change(&handle, &socket, slot, |kind| match kind {
-        Kind::Listener(listener) => handle.crank.registrar.deregister(listener),
-        Kind::Stream(stream) => handle.crank.registrar.deregister(&stream.stream),
+    change(&handle, &socket, slot, |kind| {
+        handle.crank.registrar.deregister(kind)
     })
 }
 
@@ -465,10 +467,7 @@ fn change(
     };
     let registrar = &handle.crank.registrar;
     let changed = act(kind);
-    let id = match kind {
-        Kind::Listener(listener) => registrar.registration(listener),
-        Kind::Stream(stream) => registrar.registration(&stream.stream),
-    };
+    let id = registrar.registration(kind);
     if changed.is_ok() {
         handle
             .crank
