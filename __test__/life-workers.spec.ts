@@ -90,11 +90,12 @@ function receiver(t: ExecutionContext): {
   }
 }
 
-/** Sends to a worker's loop for as long as it is there. */
+/** Sends to a worker's loop for as long as it is there, which may be over by now. */
 function pester(shared: SharedSender): NodeJS.Timeout {
-  const sender = Sender.from<string>(shared)
+  let sender: Sender<string> | undefined
   return setInterval(() => {
     try {
+      sender ??= Sender.from<string>(shared)
       for (let count = 0; count < 10; count++) sender.send('x'.repeat(count * 100))
     } catch {
       // Full, or closed.

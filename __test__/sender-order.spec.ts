@@ -79,7 +79,8 @@ eachWay('messages of several workers all come, in the order of each', async (t, 
 
 eachWay('what one iteration delivers of several workers is bounded', async (t, stage) => {
   const loop = stage.open<unknown, unknown>({ messagesPerTick: 10 })
-  const shared = loop.channel().share()
+  const local = loop.channel()
+  const shared = local.share()
   const count = 500
   for (let id = 0; id < 2; id++) {
     stage.keep(TestWorker.code(SENDS, { workerData: { shared, id, count }, execArgv: [] }))
@@ -87,9 +88,12 @@ eachWay('what one iteration delivers of several workers is bounded', async (t, s
   let left = 2 * count
   let inThisIteration = 0
   await stage.run(loop, {
-    notify(loop) {
+    notify(loop, message) {
       inThisIteration++
+      if (message === 'local') return
       if (--left === 0) loop.shutdown()
+      // One that comes between two iterations.
+      else setImmediate(() => left > 0 && local.send('local'))
     },
     tick() {
       if (inThisIteration > 10) throw new Error(`${inThisIteration} in an iteration`)

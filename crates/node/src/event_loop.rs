@@ -249,7 +249,7 @@ pub fn loop_share(handle: Handle<LoopHandle>, memory: View, capacity: u32) -> Re
     ));
     handle
         .crank
-        .with_forwarder(|forwarder| forwarder.follow_lanes(&memory.words()));
+        .with_forwarder(|forwarder| forwarder.set_lanes(memory.words()));
     let id = lanes::publish(lanes.clone());
     *shared = Some(Shared { id, lanes, memory });
     Ok(id)

@@ -45,10 +45,14 @@ pub struct Forwarder {
     /// The loop's name of each of JavaScript's registrations, by slot.
     registrations: Vec<Option<RegistrationId>>,
     inboxes: Vec<Inbox>,
+    /// Where the lanes are, once the loop is shared.
+    lanes: Option<Words>,
     /// Whose turn it is to be counted first, so that no lane starves another.
     first_inbox: usize,
     /// Messages posted to the loop whose `notify` is still to come: each needs a record.
     posted: usize,
+    /// Messages of JavaScript's that these stand for.
+    counted: usize,
     /// More messages wait than the last count could take.
     backlog: bool,
     /// An `interrupted` that found the ring full.
@@ -100,8 +104,10 @@ impl Forwarder {
                 sent: word(layout::LOCAL_SENT),
                 counted: 0,
             }],
+            lanes: None,
             first_inbox: 0,
             posted: 0,
+            counted: 0,
             backlog: false,
             interrupted: false,
             wrote: false,
@@ -109,16 +115,24 @@ impl Forwarder {
         }
     }
 
-    /// Follows the lanes of Senders in other isolates, too.
-    pub fn follow_lanes(&mut self, lanes: &Words) {
-        for index in 0..layout::LANES {
-            self.inboxes.push(Inbox {
-                lane: index as u32,
-                sent: lanes.window(index * layout::LANE_WORDS + layout::LANE_SENT, 1),
-                counted: 0,
-            });
+    /// Tells where the lanes of Senders in other isolates are.
+    pub fn set_lanes(&mut self, lanes: Words) {
+        self.lanes = Some(lanes);
+    }
+
+    /// Follows a lane, which has a Sender for the first time or again.
+    pub fn follow_lane(&mut self, lane: u32) {
+        let Some(lanes) = &self.lanes else {
+            return;
+        };
+        if self.inboxes.iter().any(|inbox| inbox.lane == lane) {
+            return;
         }
-        self.expect_messages();
+        self.inboxes.push(Inbox {
+            lane,
+            sent: lanes.window(lane as usize * layout::LANE_WORDS + layout::LANE_SENT, 1),
+            counted: 0,
+        });
     }
 
     /// Has the senders' counts looked at again.
@@ -301,11 +315,12 @@ impl Forwarder {
         self.epoch.checked_add(since)
     }
 
-    /// Counts the waiting messages into batches: exactly these are delivered in this iteration.
+    /// Counts the waiting messages into batches: exactly these are delivered in the next iteration.
     fn count_messages(&mut self, event_loop: &mut EventLoop<Self>) {
         self.memory.get(layout::MAIL).swap(0, Ordering::SeqCst);
         self.backlog = false;
-        let mut allowance = self.messages_per_tick;
+        // Some may have been counted before, for the same iteration.
+        let mut allowance = self.messages_per_tick.saturating_sub(self.counted);
         let mut records = if self.can_write() { self.free() / 2 } else { 0 };
         let inboxes = self.inboxes.len();
         for turn in 0..inboxes {
@@ -337,6 +352,7 @@ impl Forwarder {
                 return;
             }
             self.posted += 1;
+            self.counted += count as usize;
             records -= 1;
             allowance -= count as usize;
         }
@@ -404,6 +420,7 @@ impl Handler for Forwarder {
 
     fn notify(&mut self, _: &mut EventLoop<Self>, batch: Batch) {
         self.posted -= 1;
+        self.counted -= batch.count as usize;
         self.add(layout::METRIC_NOTIFY, batch.count.into());
         self.write(layout::EVENT_NOTIFY, 0, batch.lane, u64::from(batch.count));
     }

@@ -77,6 +77,9 @@ pub fn sender_attach(
     let Some(lane) = lanes.take(&memory.words()) else {
         return Ok(Either::B(SENDER_NO_LANE));
     };
+    if let Some(crank) = lanes.crank.upgrade() {
+        crank.with_forwarder(|forwarder| forwarder.follow_lane(lane as u32));
+    }
     Ok(Either::A(Attached {
         attachment: Give(Attachment {
             lanes,
