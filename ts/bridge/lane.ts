@@ -104,7 +104,6 @@ export class LaneSender<Message> {
   send(message: Message): void {
     const memory = this.#memory
     const control = this.#control
-    this.#queue.look(message)
     const known = control[at.LANE_SENT] as number
     if (known !== this.#sent) {
       // The last send was interrupted when its message was sent already.
@@ -116,7 +115,7 @@ export class LaneSender<Message> {
     else {
       const sent = (this.#sent + 1) | 0
       // Beyond what was counted nobody reads, so this may be said before.
-      Atomics.store(control, at.LANE_BYTE_TAIL, tail)
+      control[at.LANE_BYTE_TAIL] = tail
       let entered
       do entered = this.#queue.look(message)
       while (Atomics.compareExchange(memory, at.ENTERED, entered, (entered + 1) | 0) !== entered)
@@ -200,7 +199,8 @@ export class LaneSender<Message> {
   /** Where a message with so much payload can go, or −1. */
   #place(payload: number): number {
     const size = HEADER + padded(payload)
-    if (payload > LONGEST || Atomics.load(this.#control, at.LANE_SPILLED) !== 0) return -1
+    // Nobody but this Sender has more spilled, so a plain load does.
+    if (payload > LONGEST || this.#control[at.LANE_SPILLED] !== 0) return -1
     const place = this.#tail & MASK
     const left = at.LANE_BYTES - place
     const needed = size <= left ? size : left + size

@@ -322,7 +322,7 @@ impl<H: Handler> EventLoop<H> {
         }
         let mut sleep = timeout;
         if room.timeouts > 0
-            && let Some(deadline) = self.timers.find_next_deadline()
+            && let Some(deadline) = self.timers.next_deadline()
         {
             let until = deadline.saturating_duration_since(Instant::now());
             sleep = Some(sleep.map_or(until, |sleep| sleep.min(until)));
@@ -339,7 +339,7 @@ impl<H: Handler> EventLoop<H> {
 
     /// The deadline of the earliest timer. After [`prepare`](EventLoop::prepare): what the poll was
     /// told not to sleep past.
-    pub fn next_deadline(&self) -> Option<Instant> {
+    pub fn next_deadline(&mut self) -> Option<Instant> {
         self.timers.next_deadline()
     }
 

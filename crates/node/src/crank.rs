@@ -288,7 +288,7 @@ impl Crank {
 
     /// The earliest deadline, for those who sleep elsewhere than in the poll.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.lock().as_ref()?.event_loop.next_deadline()
+        self.lock().as_mut()?.event_loop.next_deadline()
     }
 
     /// Wakes whoever turns the loop.

@@ -44,12 +44,18 @@ pub enum TimerError {
 /// What setting a timer returns.
 pub type TimerResult<T> = Result<T, TimerError>;
 
+/// What the wheel counts: half of the finest tick that can be set, so that rounding makes no timer
+/// later than a setTimeout, which is rounded down as often as up.
+const RESOLUTION: Duration = Duration::from_micros(500);
+const STEPS_PER_MS: u64 = 2;
+
 /// The timers of one loop. It never reads the clock: the time is a parameter.
 pub(crate) struct Timers<T> {
     wheel: Wheel<T>,
-    /// Tick 0.
+    /// Step 0.
     epoch: Instant,
-    tick_ms: u64,
+    /// Deadlines are rounded up to so many steps.
+    tick: u64,
 }
 
 impl<T> Timers<T> {
@@ -57,7 +63,11 @@ impl<T> Timers<T> {
         Timers {
             wheel: Wheel::new(capacity),
             epoch,
-            tick_ms,
+            tick: if tick_ms == 1 {
+                1
+            } else {
+                tick_ms.saturating_mul(STEPS_PER_MS)
+            },
         }
     }
 
@@ -67,13 +77,17 @@ impl<T> Timers<T> {
         delay_ms: u64,
         now: Instant,
     ) -> TimerResult<Timeout> {
-        let deadline_ms = self.ms_rounded_up(now).saturating_add(delay_ms);
-        self.wheel.set(payload, deadline_ms.div_ceil(self.tick_ms))
+        let delay = delay_ms.saturating_mul(STEPS_PER_MS);
+        self.set(payload, self.steps_rounded_up(now).saturating_add(delay))
     }
 
     pub(crate) fn set_at(&mut self, payload: T, deadline: Instant) -> TimerResult<Timeout> {
-        self.wheel
-            .set(payload, self.ms_rounded_up(deadline).div_ceil(self.tick_ms))
+        self.set(payload, self.steps_rounded_up(deadline))
+    }
+
+    fn set(&mut self, payload: T, step: u64) -> TimerResult<Timeout> {
+        let step = step.div_ceil(self.tick).saturating_mul(self.tick);
+        self.wheel.set(payload, step)
     }
 
     pub(crate) fn clear(&mut self, timeout: Timeout) -> Option<T> {
@@ -86,9 +100,8 @@ impl<T> Timers<T> {
 
     /// Makes every timer due whose deadline is not after `now`.
     pub(crate) fn advance(&mut self, now: Instant) {
-        let ms = now.saturating_duration_since(self.epoch).as_millis();
-        self.wheel
-            .advance(u64::try_from(ms).unwrap_or(u64::MAX) / self.tick_ms);
+        let (passed, _) = self.steps(now);
+        self.wheel.advance(passed);
     }
 
     /// The payload of the first of the timers that are due.
@@ -97,28 +110,29 @@ impl<T> Timers<T> {
     }
 
     /// The deadline of the earliest timer.
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.wheel.peek().and_then(|tick| self.instant(tick))
+    pub(crate) fn next_deadline(&mut self) -> Option<Instant> {
+        let step = self.wheel.find_next()?;
+        let since =
+            Duration::from_millis(step / STEPS_PER_MS) + RESOLUTION * (step % STEPS_PER_MS) as u32;
+        // `None` for an instant so far that it cannot be expressed: it will not come.
+        self.epoch.checked_add(since)
     }
 
-    /// As [`next_deadline`](Timers::next_deadline), and makes it cheap to ask again.
-    pub(crate) fn find_next_deadline(&mut self) -> Option<Instant> {
-        self.wheel.find_next().and_then(|tick| self.instant(tick))
+    /// Up, so that no timer is early.
+    fn steps_rounded_up(&self, instant: Instant) -> u64 {
+        let (whole, rest) = self.steps(instant);
+        whole.saturating_add(u64::from(rest))
     }
 
-    /// `None` for an instant so far that it cannot be expressed: it will not come.
-    fn instant(&self, tick: u64) -> Option<Instant> {
-        self.epoch
-            .checked_add(Duration::from_millis(tick.saturating_mul(self.tick_ms)))
-    }
-
-    /// Milliseconds from the epoch; up, so that no timer is early.
-    fn ms_rounded_up(&self, instant: Instant) -> u64 {
+    /// Steps from the epoch, and whether some part of another has passed.
+    fn steps(&self, instant: Instant) -> (u64, bool) {
         let since = instant.saturating_duration_since(self.epoch);
-        since
+        let (step, nanos) = (RESOLUTION.subsec_nanos(), since.subsec_nanos());
+        let whole = since
             .as_secs()
-            .saturating_mul(1000)
-            .saturating_add(u64::from(since.subsec_nanos().div_ceil(1_000_000)))
+            .saturating_mul(1000 * STEPS_PER_MS)
+            .saturating_add(u64::from(nanos / step));
+        (whole, nanos % step != 0)
     }
 }
 
@@ -148,11 +162,26 @@ mod tests {
         assert_eq!(timers.next_deadline(), Some(at(10_000)));
         assert_eq!(fired(&mut timers, at(9_999)), []);
         assert_eq!(fired(&mut timers, at(10_000)), [2]);
-        assert_eq!(timers.find_next_deadline(), Some(at(20_000)));
+        assert_eq!(timers.next_deadline(), Some(at(20_000)));
         assert_eq!(fired(&mut timers, at(29_999)), [3, 4]);
         assert_eq!(timers.next_deadline(), Some(at(30_000)));
         assert_eq!(fired(&mut timers, at(30_000)), [5]);
         assert_eq!(timers.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_tick_of_a_millisecond_is_halved() {
+        let epoch = Instant::now();
+        let at = |micros| epoch + Duration::from_micros(micros);
+        let mut timers = Timers::new(epoch, 1, 100);
+        timers.set_after(1, 1, at(400)).unwrap();
+        timers.set_at(2, at(1_501)).unwrap();
+        timers.set_at(3, at(2_000)).unwrap();
+        assert_eq!(timers.next_deadline(), Some(at(1_500)));
+        assert_eq!(fired(&mut timers, at(1_499)), []);
+        assert_eq!(fired(&mut timers, at(1_500)), [1]);
+        assert_eq!(timers.next_deadline(), Some(at(2_000)));
+        assert_eq!(fired(&mut timers, at(2_000)), [2, 3]);
     }
 
     #[test]
@@ -173,7 +202,7 @@ mod tests {
                 .set_after(1, u64::MAX, epoch + Duration::from_secs(1))
                 .unwrap();
             assert_eq!(fired(&mut timers, epoch + Duration::from_secs(1 << 30)), []);
-            timers.find_next_deadline();
+            timers.next_deadline();
         }
     }
 
@@ -192,9 +221,9 @@ mod tests {
             let mut timers = Timers::new(epoch, tick_ms, 2);
             timers.set_after(1, delay_ms, now).unwrap();
             let deadline = timers.next_deadline().unwrap();
-            // A tick for the wheel's resolution, a millisecond for that of the delay.
+            let late = if tick_ms == 1 { RESOLUTION } else { Duration::from_millis(tick_ms) };
             prop_assert!(deadline >= asked);
-            prop_assert!(deadline < asked + Duration::from_millis(tick_ms + 1));
+            prop_assert!(deadline < asked + late + RESOLUTION);
             prop_assert_eq!(fired(&mut timers, deadline - Duration::from_nanos(1)), []);
             prop_assert_eq!(fired(&mut timers, deadline), [1]);
         }

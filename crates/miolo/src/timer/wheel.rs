@@ -239,34 +239,6 @@ impl<T> Wheel<T> {
         Some(prefix)
     }
 
-    /// The earliest deadline, by a look through the first bucket if it is not split.
-    pub(super) fn peek(&self) -> Option<u64> {
-        if self.due.head != NIL {
-            return Some(self.deadline(self.due.head));
-        }
-        let (level, bucket) = self.first()?;
-        let mut place = Place {
-            level,
-            bucket,
-            ahead: false,
-        };
-        let mut prefix = self.start(level, bucket) >> (BITS * level as u32);
-        while place.level > 0 {
-            let below = place.level - 1;
-            if !self.ahead[below].is_of(prefix) {
-                let page = if place.ahead {
-                    &self.ahead[place.level].page
-                } else {
-                    &self.pages[place.level]
-                };
-                return self.earliest(page.lists[place.bucket]);
-            }
-            place = self.ahead[below].first(below);
-            prefix = prefix << BITS | place.bucket as u64;
-        }
-        Some(prefix)
-    }
-
     /// The first bucket that has a timer.
     fn first(&self) -> Option<(usize, usize)> {
         let level = self.pages.iter().position(|page| page.occupied != 0)?;
@@ -415,16 +387,6 @@ impl<T> Wheel<T> {
             f(self, slot, deadline);
             slot = next;
         }
-    }
-
-    fn earliest(&self, list: List) -> Option<u64> {
-        let mut slot = list.head;
-        let mut earliest = None;
-        while let Some(&Slot::Set { next, deadline, .. }) = self.slots.get(slot as usize) {
-            earliest = Some(earliest.map_or(deadline, |other: u64| other.min(deadline)));
-            slot = next;
-        }
-        earliest
     }
 
     fn list(&mut self, place: Place) -> &mut List {
