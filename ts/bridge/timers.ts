@@ -8,8 +8,11 @@ const SLOT_BITS = 24
 const GENERATION_BITS = 53 - SLOT_BITS
 const SLOT_SPAN = 2 ** SLOT_BITS
 
-/** Payloads lie in pages, so that there is no large array to be copied when there are more of them. */
-const PAGE_BITS = 10
+/**
+ * Payloads lie in pages, so that there is no large array to be copied when there are more of them; in large ones, which
+ * V8 does not copy while they are young.
+ */
+const PAGE_BITS = 14
 const PAGE_MASK = 2 ** PAGE_BITS - 1
 
 export class Timers<Timeout> {
@@ -27,10 +30,18 @@ export class Timers<Timeout> {
   /** Takes a slot for a payload. */
   add(payload: Timeout): number {
     const slot = this.#slots.take()
-    // Filled, so that an array of numbers does not change its kind when the first is taken out.
-    const page = (this.#pages[slot >> PAGE_BITS] ??= new Array(PAGE_MASK + 1).fill(undefined))
+    const page = this.#pages[slot >> PAGE_BITS] ?? this.#addPage()
     page[slot & PAGE_MASK] = payload
     return slot
+  }
+
+  /** The first page grows as it is filled, since most loops have few timeouts. */
+  #addPage(): (Timeout | undefined)[] {
+    // With undefined in it from the first, an array of numbers does not change its kind when one is taken out.
+    const length = this.#pages.length === 0 ? 1 : PAGE_MASK + 1
+    const page = new Array<Timeout | undefined>(length).fill(undefined)
+    this.#pages.push(page)
+    return page
   }
 
   generation(slot: number): number {
