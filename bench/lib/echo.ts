@@ -14,15 +14,21 @@ interface LoadReport {
 
 const BYTES = 64
 
-/** An echo server in its own process, under a closed loop of messages of 64 bytes. */
-export function echoSide(name: string, connections: number, server: () => Promise<Command>): Side {
-  return { name, measure: (scale) => measure(connections, scale, server) }
+/** An echo server in its own process, under a closed loop of messages of 64 bytes; `more` are arguments of `load`. */
+export function echoSide(
+  name: string,
+  connections: number,
+  server: () => Promise<Command>,
+  ...more: string[]
+): Side {
+  return { name, measure: (scale) => measure(connections, scale, server, more) }
 }
 
 async function measure(
   connections: number,
   scale: Scale,
   command: () => Promise<Command>,
+  more: string[],
 ): Promise<Sample> {
   const warmupMs = scale.short ? 200 : 1000
   const durationMs = scale.short ? 300 : 2000
@@ -34,6 +40,7 @@ async function measure(
       ...['--address', server.address, '--pid', String(server.pid)],
       ...['--connections', String(connections), '--bytes', String(BYTES)],
       ...['--warmup-ms', String(warmupMs), '--duration-ms', String(durationMs)],
+      ...more,
     )
     return sampleOf(await result<LoadReport>(load, deadlineMs))
   } finally {

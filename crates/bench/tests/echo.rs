@@ -89,6 +89,13 @@ mod against_epoll_echo {
     }
 
     #[test]
+    fn a_spinning_load_measures_the_same_things() {
+        let server = Server::start();
+        assert_no_errors(&load(server.1, &["--spin"]));
+        assert_no_errors(&load(server.1, &["--spin", "--rate", "500"]));
+    }
+
+    #[test]
     fn open_loop_never_sends_more_than_its_rate() {
         let server = Server::start();
         let output = load(server.1, &["--connections", "7", "--rate", "1000"]);

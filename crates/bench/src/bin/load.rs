@@ -21,7 +21,7 @@ use mio::{Events, Interest, Poll, Token};
 use miolo_bench::{cpu, payload::Payload};
 
 const USAGE: &str = "usage: load --address HOST:PORT [--connections 1] [--bytes 64] \
-[--rate MESSAGES_PER_SECOND] [--warmup-ms 500] [--duration-ms 2000] [--pid PID_OF_THE_SERVER]";
+[--rate MESSAGES_PER_SECOND] [--spin] [--warmup-ms 500] [--duration-ms 2000] [--pid PID_OF_THE_SERVER]";
 
 /// How long a connection may take to be made and to echo its first message.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
@@ -58,6 +58,8 @@ struct Options {
     rate: Option<f64>,
     warmup: Duration,
     duration: Duration,
+    /// Looks for answers without ever sleeping, so that no wake-up of ours is in the latencies.
+    spin: bool,
     /// The process whose CPU time is read over the measured window.
     pid: Option<u32>,
 }
@@ -72,10 +74,15 @@ impl Options {
             rate: None,
             warmup: Duration::from_millis(500),
             duration: Duration::from_millis(2000),
+            spin: false,
             pid: None,
         };
         let mut arguments = arguments;
         while let Some(name) = arguments.next() {
+            if name == "--spin" {
+                options.spin = true;
+                continue;
+            }
             let value = arguments
                 .next()
                 .ok_or_else(|| format!("{name} wants a value"))?;
@@ -296,8 +303,11 @@ impl<'a> Load<'a> {
     fn wait(&mut self, events: &mut Events, until: Instant) -> io::Result<()> {
         let mut timeout = until.saturating_duration_since(Instant::now());
         // epoll counts in milliseconds, an open loop in microseconds.
+        if self.options.spin {
+            timeout = Duration::ZERO;
+        }
         #[cfg(target_os = "linux")]
-        if self.options.rate.is_some() {
+        if self.options.rate.is_some() && !self.options.spin {
             sleep_precisely(&self.poll, timeout);
             timeout = Duration::ZERO;
         }
