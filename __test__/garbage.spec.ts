@@ -5,6 +5,7 @@
 
 import type { ExecutionContext } from 'ava'
 
+import { COMMAND_TAIL } from '../ts/bridge/layout.ts'
 import { eachDriver } from './support/drivers.ts'
 import { type Outcome, runCode, runFixture } from './support/process.ts'
 
@@ -45,3 +46,12 @@ eachDriver(
     isUnharmed(t, await runCode(source, { deadlineMs: 10_000 }))
   },
 )
+
+eachDriver('garbage that is noticed while the loop spins', async (t, { open }) => {
+  const loop = open<string>({ spinUs: 20_000 })
+  const { memory } = loop.channel().share() as unknown as { memory: Int32Array }
+  loop.timeoutMs('overwrite', 0)
+  loop.timeoutMs('later', 50)
+  const running = loop.run({ timeout: () => void Atomics.store(memory, COMMAND_TAIL, -1) })
+  await t.throwsAsync(running, { code: 'ERR_MIOLO_FAILED' })
+})

@@ -32,6 +32,14 @@ for (const callback of callbacks) {
   })
 }
 
+eachDriver('close in a runOnce that only looks: nothing is called after it', async (t, stage) => {
+  const loop = stage.open<number>()
+  for (let count = 0; count < 3; count++) loop.timeoutMs(count, 0)
+  const { handler, calls } = collect<number>({ timeout: (loop) => loop.close() })
+  while (calls.length === 0) await loop.runOnce(handler, 0)
+  t.deepEqual(calls, [['timeout', 0]])
+})
+
 eachDriver('close from outside ends a run that sleeps', async (t, stage) => {
   const loop = stage.open<string>()
   loop.timeoutMs('never', 60_000)

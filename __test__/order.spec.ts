@@ -105,18 +105,18 @@ eachWay('under a flood every batch keeps the order and ends with a tick', async 
 })
 
 eachWay('tick is not called when nothing came', async (t, { open, run }) => {
-  const loop = open<string>()
+  const loop = open<string, string>()
   const cleared = loop.timeoutMs('cleared', 2)
-  loop.timeoutMs('first', 0)
-  const { handler, calls } = collect<string>({
-    timeout(loop, timeout) {
-      if (timeout === 'last') return loop.shutdown()
+  loop.channel().send('first')
+  const { handler, calls } = collect<string, string>({
+    notify(loop) {
       loop.clearTimeout(cleared)
       loop.timeoutMs('last', 20)
     },
+    timeout: (loop) => loop.shutdown(),
   })
   await run(loop, handler)
-  t.deepEqual(calls, [['timeout', 'first'], ['tick'], ['timeout', 'last'], ['tick']])
+  t.deepEqual(calls, [['notify', 'first'], ['tick'], ['timeout', 'last'], ['tick']])
 })
 
 eachWay('what is asked for in tick comes in a later batch', async (t, { open, run }) => {

@@ -178,3 +178,13 @@ eachDriver('it goes on being told while other sockets are busy', async (t, stage
   })
   t.is(heard(quiet.server), 'a')
 })
+
+eachWay('level prevails over edge', async (t, stage) => {
+  const loop = stage.open<number>()
+  const { client, server } = await pair(stage)
+  loop.register(server, 1, readable, level.union(PollOpt.edge()))
+  say(client, 'a')
+  for (let time = 0; time < 3; time++) {
+    t.deepEqual(await nextReady(stage, loop), [[1, 'Readable']])
+  }
+})

@@ -109,3 +109,25 @@ eachWay('reregister changes a oneshot to edge, and an edge to oneshot', async (t
   say(client, 'd')
   t.deepEqual(await idle(stage, loop), [])
 })
+
+eachWay('a level registration that becomes oneshot is told once', async (t, stage) => {
+  const loop = stage.open<string>()
+  const { client, server } = await pair(stage)
+  loop.register(server, 1, readable, PollOpt.level())
+  say(client, 'a')
+  const tokens: number[] = []
+  let isOneshot = false
+  await stage.run(loop, {
+    ready: (_, token) => void tokens.push(token),
+    tick(loop) {
+      if (isOneshot) return
+      isOneshot = true
+      loop.reregister(server, 2, readable, oneshot)
+      // Time for the loop to tell it, and then to learn that the first `ready` has been handled.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 30)
+      loop.timeoutMs('end', 50)
+    },
+    timeout: (loop) => loop.shutdown(),
+  })
+  t.deepEqual(tokens, [1, 2])
+})

@@ -162,6 +162,9 @@ test('what cannot be cloned throws in the sender, and takes no place', (t) => {
     t.throws(() => sender.send(value), { any: true, name: 'DataCloneError' }, name)
   }
   t.throws(() => sender.send(new SharedArrayBuffer(8)), { any: true, name: 'DataCloneError' })
+  // Nothing but its length is looked at, so the system gives no memory to it.
+  const huge = new Uint8Array(2 ** 31)
+  t.throws(() => sender.send(huge), { any: true, name: 'DataCloneError' })
   const boom = new Error('boom')
   const thrower = {
     get value() {

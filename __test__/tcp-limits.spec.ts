@@ -43,6 +43,27 @@ const ACCEPTS = `
 
 const onUnix = process.platform === 'win32' ? test.serial.skip : test.serial
 
+onUnix('a loop without descriptors is EMFILE', async (t) => {
+  const source = `
+    import { EventLoop } from 'miolo'
+    const loops = []
+    try {
+      for (;;) loops.push(new EventLoop())
+    } catch (error) {
+      console.log(error.code, error.syscall, error.errno < 0)
+    }
+    for (const loop of loops) loop.close()
+    new EventLoop().close()
+  `
+  const program = new Program([
+    ...['sh', '-c', 'ulimit -n 64 && exec "$0" --input-type=module --eval "$@"'],
+    ...[process.execPath, source],
+  ] as [string, ...string[]])
+  t.teardown(() => program.close())
+  await program.says(/EMFILE epoll_create true/)
+  t.like(await program.ended(), { code: 0 })
+})
+
 for (const driver of drivers) {
   for (const mode of ['edge', 'level']) {
     onUnix(`accept without descriptors is EMFILE, and recovers (${driver}, ${mode})`, async (t) => {

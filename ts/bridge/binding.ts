@@ -17,8 +17,8 @@ export interface NativeAddress {
 }
 
 interface Binding {
-  loopOpen(settings: NativeSettings, memory: Int32Array): NativeLoop
-  loopRun(loop: NativeLoop, pump: () => void): boolean
+  loopOpen(settings: NativeSettings, memory: Int32Array): NativeLoop | number
+  loopRun(loop: NativeLoop, pump: () => void): number
   loopRest(loop: NativeLoop): void
   loopTurn(loop: NativeLoop, milliseconds: number): void
   loopFlush(loop: NativeLoop): void

@@ -33,6 +33,8 @@ import { Timers } from './timers.ts'
 
 /** Milliseconds after which the pump lets Node's own loop have a turn. */
 const TURN_MS = 8
+/** Milliseconds after which the clocks are compared again: they may differ in whether they go on while a machine sleeps. */
+const CLOCK_MS = 1000
 
 /** A `run` or `runOnce` in progress. */
 interface Run<Timeout, Message> {
@@ -83,7 +85,8 @@ export class Bridge<Timeout, Message> {
   #sent = 0
   #sentKnown = 0
   /** The loop's clock less ours, in milliseconds; never too small, so that no deadline is early. */
-  #clockOffset: number
+  #clockOffset = 0
+  #clockReadAt = -Infinity
   #dispatchMs = 0
 
   constructor(loop: EventLoop<Timeout, Message>, config: Required<EventLoopConfig>) {
@@ -94,7 +97,7 @@ export class Bridge<Timeout, Message> {
     this.#isEmbedded =
       config.driver === 'embedded' && !('bun' in process.versions || 'deno' in process.versions)
     const { eventRecords, commandRecords, registrations } = this.#memory.layout
-    this.#native = native.loopOpen(
+    const opened = native.loopOpen(
       {
         eventRecords,
         commandRecords,
@@ -108,11 +111,13 @@ export class Bridge<Timeout, Message> {
       },
       this.#words,
     )
+    if (typeof opened === 'number') throw systemError(opened, 'epoll_create')
+    this.#native = opened
     this.#events = new Events(this.#memory)
     this.#commands = new Commands(this.#memory, () => native.loopFlush(this.#native))
     this.#entrance = new QueueEntrance(this.#words, config.notifyCapacity)
     this.#timers = new Timers(config.timerCapacity)
-    this.#clockOffset = this.#readClock()
+    this.#keepTime(performance.now())
     this.#delivery = new Delivery({
       loop,
       events: this.#events,
@@ -158,10 +163,10 @@ export class Bridge<Timeout, Message> {
 
   runSync(handler: Handler<Timeout, Message>, goesOn: () => boolean): void {
     this.#isSync = true
-    this.#clockOffset = this.#readClock()
     try {
       while (goesOn() || this.#delivery.isMidBatch) {
         const started = performance.now()
+        this.#keepTime(started)
         const outcome = this.#delivery.deliver(handler, Infinity)
         this.#dispatchMs += performance.now() - started
         if (outcome === 'closed') return
@@ -176,10 +181,11 @@ export class Bridge<Timeout, Message> {
   }
 
   #start(begun: Omit<Run<Timeout, Message>, 'resolve' | 'reject'>): Promise<void> {
-    this.#clockOffset = this.#readClock()
+    this.#keepTime(performance.now())
     // A run that only looks needs nobody to turn the loop.
     if (!begun.polls) {
-      native.loopRun(this.#native, this.#pumpFromOutside)
+      const result = native.loopRun(this.#native, this.#pumpFromOutside)
+      if (result < 0) throw systemError(result, 'pthread_create')
       native.loopKeepAlive(this.#native, this.hasRef)
     }
     if (!stopsAtExit) {
@@ -229,6 +235,7 @@ export class Bridge<Timeout, Message> {
     if (run === undefined || this.#isPumping) return
     this.#isPumping = true
     const started = performance.now()
+    this.#keepTime(started)
     try {
       Atomics.store(this.#words, at.JS_PARKED, 0)
       this.#pumpUntilIdle(run, started + TURN_MS)
@@ -259,7 +266,7 @@ export class Bridge<Timeout, Message> {
         run.goesOn = () => false
         this.#publish()
         native.loopTurn(this.#native, 0)
-        this.#delivery.deliver(run.handler, Infinity)
+        if (this.#delivery.deliver(run.handler, Infinity) === 'closed') break
       } else if (this.#hasToFlush()) this.#flush()
       else if (!hasSpun) {
         hasSpun = true
@@ -347,9 +354,10 @@ export class Bridge<Timeout, Message> {
     return true
   }
 
-  #readClock(): number {
-    const before = performance.now()
-    return native.loopNow(this.#native) - before
+  #keepTime(now: number): void {
+    if (now - this.#clockReadAt < CLOCK_MS) return
+    this.#clockReadAt = performance.now()
+    this.#clockOffset = native.loopNow(this.#native) - this.#clockReadAt
   }
 
   // Messages
@@ -406,8 +414,11 @@ export class Bridge<Timeout, Message> {
 
   reregister(source: Registrable, token: Token, interest: EventSet, opt: PollOpt): void {
     const slot = this.#slotOf(source, 'reregister')
-    const generation = this.#registrations.renew(slot)
-    this.#registrations.set(slot, token, isLevel(opt))
+    const registrations = this.#registrations
+    const before = registrations.state(slot)
+    const readiness = this.#events.readiness(slot)
+    const generation = registrations.renew(slot)
+    registrations.set(slot, token, isLevel(opt))
     this.#events.resetReadiness(slot, generation)
     const result = native.socketReregister(
       this.#native,
@@ -417,7 +428,11 @@ export class Bridge<Timeout, Message> {
       interest.bits,
       opt.bits,
     )
-    if (result < 0) throw systemError(result, 'reregister')
+    if (result < 0) {
+      registrations.restore(slot, before)
+      this.#events.restoreReadiness(slot, readiness)
+      throw systemError(result, 'reregister')
+    }
   }
 
   deregister(source: Registrable): void {
@@ -514,5 +529,5 @@ const ENOENT = process.platform === 'win32' ? -4058 : -2
 
 /** Whether readiness is told for as long as it lasts, which the dispatcher sees to. */
 function isLevel(opt: PollOpt): boolean {
-  return !opt.isEdge() && !opt.isOneshot()
+  return !opt.isOneshot() && (opt.isLevel() || !opt.isEdge())
 }

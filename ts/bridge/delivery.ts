@@ -62,6 +62,7 @@ export class Delivery<Timeout, Message> {
    */
   deliver(handler: Handler<Timeout, Message>, deadline: number): Outcome {
     const { events } = this.#from
+    if (this.isClosed) return 'closed'
     try {
       for (;;) {
         if (this.#messages > 0) {

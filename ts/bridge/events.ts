@@ -62,6 +62,15 @@ export class Events {
     return Atomics.and(this.#words, word, ~at.READINESS_MASK) & at.READINESS_MASK
   }
 
+  /** The readiness word of a slot, for {@link restoreReadiness}. */
+  readiness(slot: number): number {
+    return Atomics.load(this.#words, this.#readiness + slot)
+  }
+
+  restoreReadiness(slot: number, readiness: number): void {
+    Atomics.store(this.#words, this.#readiness + slot, readiness)
+  }
+
   /** Begins a slot's readiness anew; what is on its way to another generation is dropped. */
   resetReadiness(slot: number, generation: number): void {
     Atomics.store(this.#words, this.#readiness + slot, generation << at.GENERATION_SHIFT)

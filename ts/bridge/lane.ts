@@ -35,6 +35,8 @@ const SERIALIZED = 6
 const HEADER = 8
 /** Longer messages are spilled, so that one of them cannot take the whole lane. */
 const LONGEST = at.LANE_BYTES / 4
+/** Bytes of a message, whose length is a positive Int32. */
+const LARGEST = 2 ** 31 - 16
 const MASK = at.LANE_BYTES - 1
 /** In place of a tail: the message has no room in the lane. No tail is odd. */
 const PUT_ASIDE = 1
@@ -191,6 +193,9 @@ export class LaneSender<Message> {
   }
 
   #putAside(kind: number, payload: Uint8Array): number {
+    if (lengthOf(payload) > LARGEST) {
+      throw new DOMException(`More than ${LARGEST} bytes cannot be sent`, 'DataCloneError')
+    }
     this.#asideKind = kind
     this.#aside = payload
     return PUT_ASIDE

@@ -50,12 +50,10 @@ export const METRIC_INTERRUPTED = 200
 export const METRIC_DOORBELLS_TO_JS = 202
 /** Doorbells rung for the loop. */
 export const METRIC_DOORBELLS_TO_LOOP = 204
-/** Records in the event ring when the last batch was published. */
-export const METRIC_EVENT_RING_DEPTH = 206
 /** The most records there have been in the event ring. */
-export const METRIC_EVENT_RING_HIGH_WATER = 208
+export const METRIC_EVENT_RING_HIGH_WATER = 206
 /** Nanoseconds spent in the poll. */
-export const METRIC_POLL_TIME_NS = 210
+export const METRIC_POLL_TIME_NS = 208
 
 // Records: generation << GENERATION_SHIFT | kind, slot, argument (two words, low word first)
 

@@ -27,6 +27,20 @@ export class Registrations {
     return slot
   }
 
+  /** What {@link restore} brings back. */
+  state(slot: number): { token: Token; level: boolean; generation: number } {
+    return {
+      token: this.token(slot),
+      level: this.isLevel(slot),
+      generation: this.generation(slot),
+    }
+  }
+
+  restore(slot: number, { token, level, generation }: ReturnType<Registrations['state']>): void {
+    this.set(slot, token, level)
+    this.#slots.generations[slot] = generation
+  }
+
   set(slot: number, token: Token, level: boolean): void {
     this.#tokens[slot] = token
     this.#level[slot] = level

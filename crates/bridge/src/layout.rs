@@ -91,12 +91,10 @@ table! {
         METRIC_DOORBELLS_TO_JS: usize = METRICS + 10;
         /// Doorbells rung for the loop.
         METRIC_DOORBELLS_TO_LOOP: usize = METRICS + 12;
-        /// Records in the event ring when the last batch was published.
-        METRIC_EVENT_RING_DEPTH: usize = METRICS + 14;
         /// The most records there have been in the event ring.
-        METRIC_EVENT_RING_HIGH_WATER: usize = METRICS + 16;
+        METRIC_EVENT_RING_HIGH_WATER: usize = METRICS + 14;
         /// Nanoseconds spent in the poll.
-        METRIC_POLL_TIME_NS: usize = METRICS + 18;
+        METRIC_POLL_TIME_NS: usize = METRICS + 16;
     }
     "Records: generation << GENERATION_SHIFT | kind, slot, argument (two words, low word first)" {
         /// Words of a record.

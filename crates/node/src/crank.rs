@@ -371,7 +371,7 @@ impl Crank {
         let why = match catch_unwind(AssertUnwindSafe(turning)) {
             Ok(Ok(())) => return,
             Ok(Err(error)) => format!("the poll failed: {error}"),
-            Err(panic) => format!("the loop thread panicked: {}", message(&*panic)),
+            Err(panic) => format!("the loop panicked: {}", message(&*panic)),
         };
         if let Some(state) = &mut *self.lock() {
             self.fail(state, why);
@@ -402,11 +402,9 @@ impl Crank {
         self.epoch.elapsed().as_secs_f64() * 1e3
     }
 
-    /// Lets `change` at the forwarder.
-    pub fn with_forwarder(&self, change: impl FnOnce(&mut Forwarder)) {
-        if let Some(state) = &mut *self.lock() {
-            change(&mut state.forwarder);
-        }
+    /// Lets `change` at the forwarder; `None` once the loop is closed.
+    pub fn with_forwarder<R>(&self, change: impl FnOnce(&mut Forwarder) -> R) -> Option<R> {
+        Some(change(&mut self.lock().as_mut()?.forwarder))
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<State>> {

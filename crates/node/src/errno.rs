@@ -7,9 +7,9 @@ use napi_derive::napi;
 /// A socket belongs to another loop.
 #[napi]
 pub const ALREADY_REGISTERED: i32 = -100_000;
-/// An error that the system has no number for.
+/// libuv's UV_UNKNOWN: an error that the system has no number for.
 #[napi]
-pub const OTHER: i32 = -100_001;
+pub const OTHER: i32 = -4094;
 
 /// The negative errno of `error`, as `err.errno` has it in Node; [`ALREADY_REGISTERED`] where a
 /// socket belongs to another loop, [`OTHER`] where the system has no number for it.

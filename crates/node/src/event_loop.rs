@@ -2,19 +2,21 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use miolo_bridge::{Layout, layout};
 use napi::bindgen_prelude::{Buffer, Function};
-use napi::{Env, Error, JsValue, Result, Status, sys};
+use napi::{Either, Env, Error, JsValue, Result, Status, sys};
 use napi_derive::napi;
 
 use crate::crank::{Crank, Settings};
 #[cfg(unix)]
 use crate::driver::embedded::Embedded;
 use crate::driver::thread::LoopThread;
+use crate::errno::errno;
 use crate::handle::{Give, Handle, Held};
 use crate::lanes::{self, Lanes};
 use crate::memory::{Pinned, View};
@@ -68,9 +70,13 @@ pub struct LoopSettings {
     pub embedded: bool,
 }
 
-/// Opens a loop over `memory`, which has the size of the settings' layout.
+/// Opens a loop over `memory`, which has the size of the settings' layout; or tells the errno.
 #[napi(catch_unwind)]
-pub fn loop_open(env: Env, settings: LoopSettings, memory: View) -> Result<Give<LoopHandle>> {
+pub fn loop_open(
+    env: Env,
+    settings: LoopSettings,
+    memory: View,
+) -> Result<Either<Give<LoopHandle>, i32>> {
     let layout = Layout::new(
         settings.event_records,
         settings.command_records,
@@ -91,9 +97,11 @@ pub fn loop_open(env: Env, settings: LoopSettings, memory: View) -> Result<Give<
         timer_capacity: settings.timer_capacity,
         spin: Duration::from_micros(settings.spin_us.into()),
     };
-    let crank = Crank::new(settings_of_crank, memory.words())
-        .map_err(|error| Error::new(Status::GenericFailure, error.to_string()))?;
-    Ok(Give(LoopHandle {
+    let crank = match Crank::new(settings_of_crank, memory.words()) {
+        Ok(crank) => crank,
+        Err(error) => return Ok(Either::B(errno(&error))),
+    };
+    Ok(Either::A(Give(LoopHandle {
         env: env.raw(),
         crank: Arc::new(crank),
         embedded: settings.embedded,
@@ -101,31 +109,33 @@ pub fn loop_open(env: Env, settings: LoopSettings, memory: View) -> Result<Give<
         lanes: RefCell::new(None),
         memory: RefCell::new(Some(memory)),
         closed: Cell::new(false),
-    }))
+    })))
 }
 
 /// Has the loop's driver turn it, and `pump` called when there is something for JavaScript.
-/// True if that happens on the JS thread itself.
+/// Returns 0, or the errno where there is no thread to be had.
 #[napi(catch_unwind)]
-pub fn loop_run(handle: Handle<LoopHandle>, pump: Function<'_, (), ()>) -> Result<bool> {
+pub fn loop_run(handle: Handle<LoopHandle>, pump: Function<'_, (), ()>) -> Result<i32> {
     let mut driver = handle.driver.borrow_mut();
     if driver.is_none() {
-        *driver = Some(handle.start(pump.raw())?);
+        match handle.start(pump.raw())? {
+            Ok(started) => *driver = Some(started),
+            Err(error) => return Ok(errno(&error)),
+        }
     }
-    Ok(match driver.as_ref() {
+    match driver.as_ref() {
         #[cfg(unix)]
         Some(Driver::Embedded(embedded)) => {
             handle.crank.set_js_polls(true);
             embedded.run();
-            true
         }
         Some(Driver::Thread(thread)) => {
             handle.crank.set_js_polls(false);
             thread.run();
-            false
         }
-        None => false,
-    })
+        None => {}
+    }
+    Ok(0)
 }
 
 /// Has the driver rest.
@@ -143,7 +153,7 @@ pub fn loop_rest(handle: Handle<LoopHandle>) {
 /// Turns the loop once on the JS thread, which sleeps for `milliseconds` at most (negative: as
 /// long as it likes, but it looks up now and then). Not to be mixed with a driver that runs.
 #[napi(catch_unwind)]
-pub fn loop_turn(handle: Handle<LoopHandle>, milliseconds: f64) -> Result<()> {
+pub fn loop_turn(handle: Handle<LoopHandle>, milliseconds: f64) {
     let crank = &handle.crank;
     crank.set_js_polls(true);
     let mut poller = crank.baton();
@@ -156,14 +166,8 @@ pub fn loop_turn(handle: Handle<LoopHandle>, milliseconds: f64) -> Result<()> {
             .unwrap_or(LONGEST_SLEEP)
             .min(LONGEST_SLEEP)
     };
-    let turned = crank.turn(&mut poller, Some(timeout));
+    crank.guard(|| crank.turn(&mut poller, Some(timeout)));
     crank.unpark_js();
-    drop(poller);
-    match turned {
-        // JavaScript asks why before it goes on.
-        Err(_) if crank.why().is_some() => Ok(()),
-        turned => turned.map_err(|error| Error::new(Status::GenericFailure, error.to_string())),
-    }
 }
 
 /// Has commands and messages taken in, and delivers what needs no poll.
@@ -175,22 +179,19 @@ pub fn loop_flush(handle: Handle<LoopHandle>) {
 
 /// Looks for events for at most `spinUs` microseconds, on a JS thread that is about to sleep.
 #[napi(catch_unwind)]
-pub fn loop_spin(handle: Handle<LoopHandle>) -> Result<()> {
+pub fn loop_spin(handle: Handle<LoopHandle>) {
     let crank = &handle.crank;
     if !matches!(handle.driver.borrow().as_ref(), Some(Driver::Thread(_))) {
         let started = Instant::now();
         let mut poller = crank.baton();
         while !crank.has_events() && started.elapsed() < crank.spin() {
-            crank
-                .turn(&mut poller, Some(Duration::ZERO))
-                .map_err(|error| Error::new(Status::GenericFailure, error.to_string()))?;
+            crank.guard(|| crank.turn(&mut poller, Some(Duration::ZERO)));
         }
         drop(poller);
         handle.sleep_in_libuv();
     } else {
         crank.spin_for_records();
     }
-    Ok(())
 }
 
 /// Milliseconds since the loop's epoch, by the clock that its deadlines go by.
@@ -273,7 +274,7 @@ pub fn loop_close(handle: Handle<LoopHandle>) {
 }
 
 impl LoopHandle {
-    fn start(&self, pump: sys::napi_value) -> Result<Driver> {
+    fn start(&self, pump: sys::napi_value) -> Result<io::Result<Driver>> {
         if self.closed.get() {
             return Err(Error::new(Status::InvalidArg, "the loop is closed"));
         }
@@ -284,19 +285,24 @@ impl LoopHandle {
             // SAFETY: both come from the call under way.
             let embedded = unsafe { Embedded::open(self.env, pump, &self.crank, descriptor) }?;
             if let Some(embedded) = embedded {
-                return Ok(Driver::Embedded(embedded));
+                return Ok(Ok(Driver::Embedded(embedded)));
             }
         }
         // SAFETY: both come from the call under way.
         unsafe { self.crank.doorbell.open(self.env, pump) }?;
-        let thread = LoopThread::spawn(&self.crank)
-            .map_err(|error| Error::new(Status::GenericFailure, error.to_string()))?;
+        let thread = match LoopThread::spawn(&self.crank) {
+            Ok(thread) => thread,
+            Err(error) => {
+                self.crank.doorbell.close();
+                return Ok(Err(error));
+            }
+        };
         // Added after the threadsafe function, so it runs before that is taken away.
         // SAFETY: `close` removes the hook before this object goes.
         unsafe {
             sys::napi_add_env_cleanup_hook(self.env, Some(stop), self.as_data());
         }
-        Ok(Driver::Thread(thread))
+        Ok(Ok(Driver::Thread(thread)))
     }
 
     /// Has the loop sleep, until whoever has something for it wakes it, where libuv watches it.

@@ -42,8 +42,8 @@ pub struct Forwarder {
     timers: Vec<Option<Timeout>>,
     /// The earliest deadline that JavaScript has set since this was last taken.
     earliest: Option<Instant>,
-    /// The loop's name of each of JavaScript's registrations, by slot.
-    registrations: Vec<Option<RegistrationId>>,
+    /// The loop's name of each of JavaScript's registrations, by slot, and their generation.
+    registrations: Vec<Option<(RegistrationId, u32)>>,
     inboxes: Vec<Inbox>,
     /// Where the lanes are, once the loop is shared.
     lanes: Option<Words>,
@@ -141,7 +141,7 @@ impl Forwarder {
     }
 
     /// Which registration of the loop JavaScript's slot stands for, so that it can be rearmed.
-    pub fn set_registration(&mut self, slot: u32, id: Option<RegistrationId>) {
+    pub fn set_registration(&mut self, slot: u32, id: Option<(RegistrationId, u32)>) {
         let slot = slot as usize;
         if slot >= self.registrations.len() {
             self.registrations.resize(slot + 1, None);
@@ -292,7 +292,9 @@ impl Forwarder {
                 }
             }
             layout::COMMAND_REARM => {
-                if let Some(&Some(id)) = self.registrations.get(slot)
+                // One that was registered anew meanwhile is as it was asked to be.
+                if let Some(&Some((id, generation))) = self.registrations.get(slot)
+                    && generation & layout::GENERATION_MASK == command.generation
                     && let Err(error) = self.registrar.rearm(id)
                 {
                     self.fault.get_or_insert_with(|| {
@@ -380,7 +382,6 @@ impl Forwarder {
         self.wrote = false;
         self.events.publish();
         let depth = self.events.depth() as u64;
-        self.set(layout::METRIC_EVENT_RING_DEPTH, depth);
         let high = self.memory.get_u64(layout::METRIC_EVENT_RING_HIGH_WATER);
         if depth > high.load(Ordering::Relaxed) {
             high.store(depth, Ordering::Relaxed);
@@ -394,10 +395,6 @@ impl Forwarder {
             counter.load(Ordering::Relaxed).wrapping_add(amount),
             Ordering::Relaxed,
         );
-    }
-
-    fn set(&self, metric: usize, value: u64) {
-        self.memory.get_u64(metric).store(value, Ordering::Relaxed);
     }
 }
 

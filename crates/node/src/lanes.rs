@@ -28,6 +28,14 @@ struct Chunk {
     messages: u32,
 }
 
+/// What became of a message that was to be spilled.
+pub enum Spilled {
+    Sent,
+    /// As many messages wait as may.
+    Full,
+    OutOfMemory,
+}
+
 /// The lanes of one loop, as every thread may know them.
 pub struct Lanes {
     /// The loop they lead to.
@@ -66,7 +74,7 @@ impl Lanes {
     }
 
     /// Counts a message in, as Senders do in TypeScript; false if there is no room for it.
-    pub fn enter(&self, memory: &Words) -> bool {
+    fn enter(&self, memory: &Words) -> bool {
         let entered = memory.get(layout::ENTERED);
         let counted = entered.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |entered| {
             let left = memory.get(layout::LEFT).load(Ordering::SeqCst);
@@ -77,21 +85,39 @@ impl Lanes {
         counted.is_ok()
     }
 
-    /// Keeps a message that its lane has no room for, and has been counted, and then calls it sent.
+    /// Counts a message in and keeps it, since its lane has no room for it, and then calls it sent.
     ///
     /// # Safety
     /// `payload` can be read.
-    pub unsafe fn spill(&self, memory: &Words, index: usize, kind: u32, payload: Bytes) {
+    pub unsafe fn spill(
+        &self,
+        loop_memory: &Words,
+        memory: &Words,
+        index: usize,
+        kind: u32,
+        payload: Bytes,
+    ) -> Spilled {
         let lane = Lane::new(memory, index);
         let mut chunks = lock(&self.spills[index]);
         let size = (HEADER + payload.length).next_multiple_of(HEADER);
-        let mut chunk = match chunks.pop_back() {
-            Some(chunk) if chunk.bytes.len() + size <= CHUNK => chunk,
-            full => {
-                chunks.extend(full);
-                Chunk::default()
+        if chunks
+            .back()
+            .is_none_or(|chunk| chunk.bytes.len() + size > CHUNK)
+        {
+            chunks.push_back(Chunk::default());
+        }
+        let chunk = chunks.back_mut().expect("there is one by now");
+        let reserved = chunk.bytes.try_reserve(size).is_ok();
+        if !reserved || !self.enter(loop_memory) {
+            if chunk.messages == 0 {
+                chunks.pop_back();
             }
-        };
+            return if reserved {
+                Spilled::Full
+            } else {
+                Spilled::OutOfMemory
+            };
+        }
         let start = chunk.bytes.len();
         chunk.bytes.resize(start + size, 0);
         chunk.bytes[start..start + 4].copy_from_slice(&kind.to_ne_bytes());
@@ -106,9 +132,9 @@ impl Lanes {
             );
         }
         chunk.messages += 1;
-        chunks.push_back(chunk);
         lane.spilled().fetch_add(1, Ordering::SeqCst);
         lane.sent().fetch_add(1, Ordering::SeqCst);
+        Spilled::Sent
     }
 
     /// The oldest spilled messages of a lane.

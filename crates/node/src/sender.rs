@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use miolo_bridge::{Parking, layout};
-use napi::{Either, Result};
+use napi::{Either, Error, Result, Status};
 use napi_derive::napi;
 
 use crate::handle::{Give, Handle, Held};
-use crate::lanes::{self, Lanes};
+use crate::lanes::{self, Lanes, Spilled};
 use crate::memory::{Pinned, View};
 
 /// A lane, while a Sender has it.
@@ -108,16 +108,17 @@ pub fn sender_ring(attachment: Handle<Attachment>) -> bool {
 
 /// Counts a message in and keeps it, since the lane has no room for it; false if it cannot wait.
 #[napi(catch_unwind)]
-pub fn sender_spill(attachment: Handle<Attachment>, kind: u32, bytes: View) -> bool {
-    if !attachment.lanes.enter(&attachment.loop_memory.words()) {
-        return false;
-    }
-    let words = attachment.memory.words();
+pub fn sender_spill(attachment: Handle<Attachment>, kind: u32, bytes: View) -> Result<bool> {
+    let (loop_words, words) = (attachment.loop_memory.words(), attachment.memory.words());
     // SAFETY: the array is an argument of the call under way.
-    unsafe {
+    let spilled = unsafe {
         attachment
             .lanes
-            .spill(&words, attachment.lane, kind, bytes.bytes());
+            .spill(&loop_words, &words, attachment.lane, kind, bytes.bytes())
+    };
+    match spilled {
+        Spilled::Sent => Ok(true),
+        Spilled::Full => Ok(false),
+        Spilled::OutOfMemory => Err(Error::new(Status::GenericFailure, "out of memory")),
     }
-    true
 }

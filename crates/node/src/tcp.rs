@@ -420,7 +420,7 @@ pub fn socket_register(
     interest: u32,
     opt: u32,
 ) -> i32 {
-    change(&handle, &socket, slot, |kind| {
+    change(&handle, &socket, slot, generation, |kind| {
         let (registrar, token) = (&handle.crank.registrar, token(slot, generation));
         let (interest, opt) = flags(interest, opt);
         registrar.register(kind, token, interest, opt)
@@ -437,7 +437,7 @@ pub fn socket_reregister(
     interest: u32,
     opt: u32,
 ) -> i32 {
-    change(&handle, &socket, slot, |kind| {
+    change(&handle, &socket, slot, generation, |kind| {
         let (registrar, token) = (&handle.crank.registrar, token(slot, generation));
         let (interest, opt) = flags(interest, opt);
         registrar.reregister(kind, token, interest, opt)
@@ -447,7 +447,7 @@ pub fn socket_reregister(
 /// Ends a registration.
 #[napi(catch_unwind)]
 pub fn socket_deregister(handle: Handle<LoopHandle>, socket: Handle<Socket>, slot: u32) -> i32 {
-    change(&handle, &socket, slot, |kind| {
+    change(&handle, &socket, slot, 0, |kind| {
         handle.crank.registrar.deregister(kind)
     })
 }
@@ -456,6 +456,7 @@ fn change(
     handle: &LoopHandle,
     socket: &Socket,
     slot: u32,
+    generation: u32,
     act: impl FnOnce(&Kind) -> io::Result<()>,
 ) -> i32 {
     if slot >= miolo_bridge::layout::MAX_REGISTRATIONS {
@@ -466,14 +467,14 @@ fn change(
         return errno(&closed());
     };
     let registrar = &handle.crank.registrar;
-    let changed = act(kind);
-    let id = registrar.registration(kind);
-    if changed.is_ok() {
-        handle
-            .crank
-            .with_forwarder(|forwarder| forwarder.set_registration(slot, id));
-    }
-    number(changed)
+    // In one step for the loop thread, which may be about to rearm it as it was.
+    let changed = handle.crank.with_forwarder(|forwarder| {
+        act(kind)?;
+        let id = registrar.registration(kind).map(|id| (id, generation));
+        forwarder.set_registration(slot, id);
+        Ok(())
+    });
+    number(changed.unwrap_or_else(|| Err(closed())))
 }
 
 fn token(slot: u32, generation: u32) -> Token {
@@ -481,7 +482,6 @@ fn token(slot: u32, generation: u32) -> Token {
 }
 
 fn flags(interest: u32, opt: u32) -> (EventSet, PollOpt) {
-    let level = opt & PollOpt::level().bits() as u32 != 0;
     let oneshot = opt & PollOpt::oneshot().bits() as u32 != 0;
     let mut interests = EventSet::none();
     for set in [
@@ -496,12 +496,10 @@ fn flags(interest: u32, opt: u32) -> (EventSet, PollOpt) {
     }
     // A level-triggered registration is edge-triggered here: JavaScript rearms it, when it has
     // handled its `ready`.
-    let mut opts = PollOpt::edge();
-    if oneshot {
-        opts = PollOpt::oneshot();
-        if level {
-            opts.insert(PollOpt::edge());
-        }
-    }
+    let opts = if oneshot {
+        PollOpt::oneshot()
+    } else {
+        PollOpt::edge()
+    };
     (interests, opts)
 }

@@ -103,7 +103,7 @@ impl Embedded {
             unsafe { (uv.uv_handle_set_data)(handle, data) };
         }
         let mut cleanup = ptr::null_mut();
-        // SAFETY: the hook is removed when both handles are closed, before the watch goes.
+        // SAFETY: the hook is removed when all handles are closed, before the watch goes.
         unsafe {
             sys::napi_add_async_cleanup_hook(
                 env,
