@@ -113,6 +113,31 @@ fn a_deadline_in_the_past_is_due_now() {
 }
 
 #[test]
+fn deadlines_in_the_past_are_kept_in_order() {
+    within_patience(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let_pass(20);
+        let mut script = Script::idle();
+        // The loop has seen the present: all of these are before it.
+        event_loop.timeout_ms(0, 0).unwrap();
+        let_pass(0);
+        event_loop.run_once(&mut script, None).unwrap();
+        assert_eq!(script.take(), [Call::Timeout(0)]);
+        for (payload, ms) in [(5, 15), (1, 5), (3, 10), (0, 1), (4, 10), (2, 5)] {
+            event_loop.timeout_at(payload, at(ms)).unwrap();
+        }
+        let cleared = event_loop.timeout_at(9, at(7)).unwrap();
+        assert!(event_loop.next_deadline().unwrap() < at(2));
+        assert!(event_loop.clear_timeout(cleared));
+        event_loop.run_once(&mut script, None).unwrap();
+        assert_eq!(script.take(), [0, 1, 2, 3, 4, 5].map(Call::Timeout));
+        assert_eq!(event_loop.next_deadline(), None);
+    });
+}
+
+#[test]
 fn a_timer_set_by_a_timer_waits_for_the_next_iteration() {
     within_patience(|| {
         let past = Instant::now();

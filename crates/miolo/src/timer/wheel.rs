@@ -15,6 +15,8 @@
 //! the level's page when the present gets there. What a split costs is then not spent again. If an
 //! earlier bucket needs the spare page, the split is undone, list by list.
 
+use std::collections::BTreeMap;
+
 use super::{Timeout, TimerError, TimerResult};
 
 const BITS: u32 = 6;
@@ -37,6 +39,9 @@ pub(super) struct Wheel<T> {
     present: u64,
     /// Timers to be delivered, by deadline.
     due: List,
+    /// Timers whose deadline had passed when they were set; at the next `advance` they are due. No list
+    /// is empty.
+    overdue: BTreeMap<u64, List>,
     slots: Vec<Slot<T>>,
     /// The first of the vacant slots.
     vacant: u32,
@@ -109,6 +114,7 @@ impl<T> Wheel<T> {
             ahead: Box::new([AHEAD; LEVELS - 1]),
             present: 0,
             due: EMPTY,
+            overdue: BTreeMap::new(),
             slots: Vec::new(),
             vacant: NIL,
             len: 0,
@@ -125,7 +131,6 @@ impl<T> Wheel<T> {
         if self.len >= self.capacity {
             return Err(TimerError::Overflow);
         }
-        let deadline = deadline.max(self.present);
         let (slot, generation) = match self.slots.get(self.vacant as usize) {
             Some(&Slot::Vacant { generation, next }) => {
                 (std::mem::replace(&mut self.vacant, next), generation)
@@ -148,7 +153,12 @@ impl<T> Wheel<T> {
             payload,
         };
         self.len += 1;
-        self.put(slot, deadline);
+        if deadline < self.present {
+            let list = self.overdue.entry(deadline).or_insert(EMPTY);
+            push(&mut self.slots, list, slot);
+        } else {
+            self.put(slot, deadline);
+        }
         Ok(Timeout::new(slot, generation))
     }
 
@@ -165,6 +175,8 @@ impl<T> Wheel<T> {
                     let mut list = self.due;
                     self.unlink(&mut list, timeout.slot());
                     self.due = list;
+                } else if deadline < self.present {
+                    self.take_out_overdue(timeout.slot(), deadline);
                 } else {
                     self.take_out(timeout.slot(), deadline);
                 }
@@ -177,6 +189,9 @@ impl<T> Wheel<T> {
     /// Moves the present to `now`, and makes every timer due whose deadline is not after it.
     pub(super) fn advance(&mut self, now: u64) {
         let now = now.max(self.present);
+        if !self.overdue.is_empty() {
+            self.make_overdue_due();
+        }
         while let Some((level, bucket)) = self.first() {
             let tick = self.start(level, bucket);
             if tick > now {
@@ -214,8 +229,8 @@ impl<T> Wheel<T> {
 
     /// The earliest deadline. Splits the first bucket, so that asking again is cheap.
     pub(super) fn find_next(&mut self) -> Option<u64> {
-        if self.due.head != NIL {
-            return Some(self.deadline(self.due.head));
+        if let Some(deadline) = self.first_passed() {
+            return Some(deadline);
         }
         let (level, bucket) = self.first()?;
         let mut place = Place {
@@ -237,6 +252,16 @@ impl<T> Wheel<T> {
             prefix = prefix << BITS | place.bucket as u64;
         }
         Some(prefix)
+    }
+
+    /// The earliest deadline of those that had passed at the last `advance`.
+    fn first_passed(&self) -> Option<u64> {
+        let due = (self.due.head != NIL).then(|| self.deadline(self.due.head));
+        let overdue = self
+            .overdue
+            .first_key_value()
+            .map(|(&deadline, _)| deadline);
+        due.into_iter().chain(overdue).min()
     }
 
     /// The first bucket that has a timer.
@@ -321,13 +346,7 @@ impl<T> Wheel<T> {
             let bucket = occupied.trailing_zeros() as usize;
             occupied &= occupied - 1;
             let list = std::mem::replace(&mut page.lists[bucket], EMPTY);
-            if whole.tail == NIL {
-                whole = list;
-            } else {
-                set_next(&mut self.slots, whole.tail, list.head);
-                set_previous(&mut self.slots, list.head, whole.tail);
-                whole.tail = list.tail;
-            }
+            concatenate(&mut self.slots, &mut whole, list);
         }
         *self.list(parent) = whole;
     }
@@ -371,6 +390,16 @@ impl<T> Wheel<T> {
         self.pages[place.level].occupied &= !bit(place.bucket);
     }
 
+    fn take_out_overdue(&mut self, slot: u32, deadline: u64) {
+        let Some(mut list) = self.overdue.remove(&deadline) else {
+            return;
+        };
+        self.unlink(&mut list, slot);
+        if list.head != NIL {
+            self.overdue.insert(deadline, list);
+        }
+    }
+
     fn make_due(&mut self, list: List) {
         self.each(list, |wheel, slot, _| {
             if let Slot::Set { due, .. } = &mut wheel.slots[slot as usize] {
@@ -378,6 +407,21 @@ impl<T> Wheel<T> {
             }
             push(&mut wheel.slots, &mut wheel.due, slot);
         });
+    }
+
+    /// Merges the overdue timers into those that are due, behind those of the same deadline, which were
+    /// set before them.
+    fn make_overdue_due(&mut self) {
+        let mut rest = std::mem::replace(&mut self.due, EMPTY);
+        for (deadline, list) in std::mem::take(&mut self.overdue) {
+            while rest.head != NIL && self.deadline(rest.head) <= deadline {
+                let slot = rest.head;
+                self.unlink(&mut rest, slot);
+                push(&mut self.slots, &mut self.due, slot);
+            }
+            self.make_due(list);
+        }
+        concatenate(&mut self.slots, &mut self.due, rest);
     }
 
     /// Calls `f` with each timer of a list that nothing refers to any more, in order.
@@ -478,6 +522,20 @@ fn push<T>(slots: &mut [Slot<T>], list: &mut List, slot: u32) {
         set_next(slots, tail, slot);
     }
     list.tail = slot;
+}
+
+/// Puts a list behind another.
+fn concatenate<T>(slots: &mut [Slot<T>], list: &mut List, rest: List) {
+    if rest.head == NIL {
+        return;
+    }
+    if list.tail == NIL {
+        *list = rest;
+        return;
+    }
+    set_next(slots, list.tail, rest.head);
+    set_previous(slots, rest.head, list.tail);
+    list.tail = rest.tail;
 }
 
 fn set_next<T>(slots: &mut [Slot<T>], slot: u32, to: u32) {

@@ -22,35 +22,44 @@ fn fired(wheel: &mut Wheel<u32>, now: u64) -> Vec<u32> {
 }
 
 impl<T> Wheel<T> {
+    /// Calls `check` with every timer of a list, whether it is due and its deadline. How many there are.
+    fn check_list(&self, list: &List, mut check: impl FnMut(bool, u64)) -> usize {
+        let mut count = 0;
+        let mut previous_slot = NIL;
+        let mut slot = list.head;
+        while slot != NIL {
+            let Slot::Set {
+                previous,
+                next,
+                due,
+                deadline,
+                ..
+            } = self.slots[slot as usize]
+            else {
+                panic!("a vacant slot in a list");
+            };
+            assert_eq!(previous, previous_slot);
+            check(due, deadline);
+            count += 1;
+            (previous_slot, slot) = (slot, next);
+        }
+        assert_eq!(list.tail, previous_slot);
+        count
+    }
+
     /// Panics unless every timer is where it is looked for, and every bitmap says what is there.
     fn check(&self) {
         let mut found = 0;
         let mut page = |page: &Page, level: usize, ahead: bool| {
             for (bucket, list) in page.lists.iter().enumerate() {
-                let mut previous_slot = NIL;
-                let mut slot = list.head;
-                while slot != NIL {
-                    let Slot::Set {
-                        previous,
-                        next,
-                        due,
-                        deadline,
-                        ..
-                    } = self.slots[slot as usize]
-                    else {
-                        panic!("a vacant slot in a list");
-                    };
-                    assert_eq!(previous, previous_slot);
+                found += self.check_list(list, |due, deadline| {
                     assert!(!due && deadline >= self.present);
                     let place = self.place(deadline);
                     assert_eq!(
                         (place.level, place.bucket, place.ahead),
                         (level, bucket, ahead)
                     );
-                    found += 1;
-                    (previous_slot, slot) = (slot, next);
-                }
-                assert_eq!(list.tail, previous_slot);
+                });
                 let below = level.checked_sub(1).map(|below| &self.ahead[below]);
                 let split = below.is_some_and(|below| {
                     let parent = self.parent(level - 1);
@@ -70,20 +79,14 @@ impl<T> Wheel<T> {
         for level in 0..LEVELS - 1 {
             page(&self.ahead[level].page, level, true);
         }
-        let mut slot = self.due.head;
-        while slot != NIL {
-            let Slot::Set {
-                next,
-                due,
-                deadline,
-                ..
-            } = self.slots[slot as usize]
-            else {
-                panic!("a vacant slot among the due");
-            };
-            assert!(due && deadline <= self.present);
-            found += 1;
-            slot = next;
+        let mut last = 0;
+        found += self.check_list(&self.due, |due, deadline| {
+            assert!(due && last <= deadline && deadline <= self.present);
+            last = deadline;
+        });
+        for (&at, list) in &self.overdue {
+            assert!(list.head != NIL && at < self.present);
+            found += self.check_list(list, |due, deadline| assert!(!due && deadline == at));
         }
         assert_eq!(found, self.len);
     }
@@ -106,8 +109,46 @@ fn a_deadline_that_has_passed_is_due_at_once() {
     wheel.advance(1000);
     set(&mut wheel, 1, 10);
     set(&mut wheel, 2, 1000);
-    assert_eq!(wheel.find_next(), Some(1000));
+    assert_eq!(wheel.find_next(), Some(10));
     assert_eq!(fired(&mut wheel, 1000), [1, 2]);
+    assert_eq!(wheel.find_next(), None);
+}
+
+#[test]
+fn timers_set_too_late_fire_by_deadline_and_in_the_order_set() {
+    let mut wheel = wheel();
+    wheel.advance(1000);
+    for (payload, deadline) in [(5, 1000), (3, 900), (0, 10), (4, 900), (6, 1001), (1, 10)] {
+        set(&mut wheel, payload, deadline);
+    }
+    let cleared = set(&mut wheel, 9, 5);
+    assert_eq!(wheel.find_next(), Some(5));
+    assert_eq!(wheel.clear(cleared), Some(9));
+    assert_eq!(wheel.clear(cleared), None);
+    assert_eq!(wheel.find_next(), Some(10));
+    set(&mut wheel, 2, 10);
+    wheel.check();
+    assert_eq!(fired(&mut wheel, 1001), [0, 1, 2, 3, 4, 5, 6]);
+    assert!(wheel.is_empty());
+}
+
+#[test]
+fn timers_set_too_late_take_their_places_among_those_already_due() {
+    let mut wheel = wheel();
+    for (payload, deadline) in [(0, 10), (1, 20), (4, 30)] {
+        set(&mut wheel, payload, deadline);
+    }
+    wheel.advance(40);
+    assert_eq!(wheel.pop_due(), Some(0));
+    for (payload, deadline) in [(5, 35), (3, 25), (2, 20)] {
+        set(&mut wheel, payload, deadline);
+    }
+    let first = set(&mut wheel, 9, 5);
+    assert_eq!(wheel.find_next(), Some(5));
+    wheel.advance(40);
+    wheel.check();
+    assert_eq!(wheel.clear(first), Some(9));
+    assert_eq!(fired(&mut wheel, 40), [1, 2, 3, 4, 5]);
 }
 
 #[test]
@@ -162,10 +203,11 @@ fn a_timer_set_while_others_are_due_waits_for_the_next_advance() {
     let mut wheel = wheel();
     set(&mut wheel, 1, 5);
     wheel.advance(5);
-    set(&mut wheel, 2, 5);
+    set(&mut wheel, 3, 5);
+    set(&mut wheel, 2, 4);
     assert_eq!(wheel.pop_due(), Some(1));
     assert_eq!(wheel.pop_due(), None);
-    assert_eq!(fired(&mut wheel, 5), [2]);
+    assert_eq!(fired(&mut wheel, 5), [2, 3]);
 }
 
 #[test]
@@ -304,6 +346,20 @@ fn many_timers_are_found_one_by_one() {
     assert!(wheel.is_empty());
 }
 
+#[test]
+fn many_timers_set_too_late_fire_by_deadline() {
+    let mut wheel = wheel();
+    let count = 200_000;
+    wheel.advance(u64::from(count));
+    for deadline in (0..count).rev() {
+        set(&mut wheel, deadline, u64::from(deadline));
+    }
+    wheel.advance(u64::from(count));
+    for deadline in 0..count {
+        assert_eq!(wheel.pop_due(), Some(deadline));
+    }
+}
+
 /// What a wheel should do, done simply.
 #[derive(Default)]
 struct Model {
@@ -335,6 +391,8 @@ impl Model {
             self.heap.pop();
             self.due.push_back((deadline, payload));
         }
+        // Payloads count up, so those of one deadline are then in the order set.
+        self.due.make_contiguous().sort_unstable();
     }
 
     fn pop_due(&mut self) -> Option<u32> {
@@ -344,16 +402,22 @@ impl Model {
         Some(payload)
     }
 
-    fn next(&mut self) -> Option<u64> {
+    /// The deadline and payload of the timer that the next advance would have fire first.
+    fn next(&mut self) -> Option<(u64, u32)> {
         self.forget_cleared();
-        let due = self.due.front().map(|&(deadline, _)| deadline);
-        due.or_else(|| self.heap.peek().map(|Reverse((deadline, _))| *deadline))
+        let waiting = self.heap.peek().map(|&Reverse(timer)| timer);
+        self.due.front().copied().into_iter().chain(waiting).min()
+    }
+
+    fn next_deadline(&mut self) -> Option<u64> {
+        self.next().map(|(deadline, _)| deadline)
     }
 }
 
 #[derive(Clone, Debug)]
 enum Step {
     Set(u64),
+    SetTooLate(u64),
     SetAgain,
     Clear(prop::sample::Index),
     ClearNext,
@@ -379,6 +443,7 @@ fn delay() -> impl Strategy<Value = u64> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => delay().prop_map(Step::Set),
+        3 => delay().prop_map(Step::SetTooLate),
         2 => Just(Step::SetAgain),
         3 => any::<prop::sample::Index>().prop_map(Step::Clear),
         2 => Just(Step::ClearNext),
@@ -405,12 +470,14 @@ proptest! {
         model.advance(epoch);
         for step in steps {
             match step {
-                Step::Set(_) | Step::SetAgain => {
-                    if let Step::Set(delay) = step {
-                        last_deadline = model.present.saturating_add(delay);
+                Step::Set(_) | Step::SetTooLate(_) | Step::SetAgain => {
+                    match step {
+                        Step::Set(delay) => last_deadline = model.present.saturating_add(delay),
+                        Step::SetTooLate(by) => last_deadline = model.present.saturating_sub(by),
+                        _ => {}
                     }
                     let timeout = set(&mut wheel, payload, last_deadline);
-                    model.heap.push(Reverse((last_deadline.max(model.present), payload)));
+                    model.heap.push(Reverse((last_deadline, payload)));
                     model.set.insert(payload, timeout);
                     payload += 1;
                 }
@@ -424,10 +491,7 @@ proptest! {
                     }
                 }
                 Step::ClearNext => {
-                    model.forget_cleared();
-                    let next = model.due.front().map(|&(_, payload)| payload);
-                    let next = next.or(model.heap.peek().map(|Reverse((_, payload))| *payload));
-                    if let Some(victim) = next {
+                    if let Some((_, victim)) = model.next() {
                         let timeout = model.set.remove(&victim).expect("it is set");
                         prop_assert_eq!(wheel.clear(timeout), Some(victim));
                     }
@@ -438,7 +502,7 @@ proptest! {
                     model.advance(now);
                 }
                 Step::AdvanceToNext => {
-                    if let Some(next) = model.next() {
+                    if let Some(next) = model.next_deadline() {
                         wheel.advance(next);
                         model.advance(next);
                     }
@@ -449,7 +513,7 @@ proptest! {
                     }
                 }
                 Step::FindNext => {
-                    prop_assert_eq!(wheel.find_next(), model.next());
+                    prop_assert_eq!(wheel.find_next(), model.next_deadline());
                 }
             }
             prop_assert_eq!(wheel.len, model.set.len());
