@@ -73,7 +73,7 @@ pub struct EventLoop<H: Handler> {
     /// The level registrations that have been delivered, to be asked for again before the next poll.
     levels: Vec<RegistrationId>,
     running: bool,
-    /// `shutdown` was called, and no `run` has returned because of it yet.
+    /// `shutdown` was called, and no `run` has ended since.
     stop: bool,
     /// In a callback.
     dispatching: bool,
@@ -186,7 +186,8 @@ impl<H: Handler> EventLoop<H> {
     }
 
     /// Ends [`run`](EventLoop::run) after the iteration in progress: its messages, its timeouts and its
-    /// tick still come. If the loop is not running, the next `run` returns at once.
+    /// tick still come. If the loop is not running, the next `run` returns at once; not so if the run
+    /// that it was called in has panicked since, or failed.
     pub fn shutdown(&mut self) {
         self.running = false;
         self.stop = true;
@@ -263,10 +264,15 @@ impl<H: Handler> EventLoop<H> {
     pub fn run(&mut self, handler: &mut H) -> io::Result<()> {
         self.check()?;
         self.running = !self.stop;
-        while !std::mem::take(&mut self.stop) {
-            self.run_once(handler, None)?;
-        }
-        Ok(())
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            while !self.stop {
+                self.run_once(handler, None)?;
+            }
+            Ok(())
+        }));
+        // However the run has ended: a shutdown that came during it was not for the next one.
+        self.stop = false;
+        done.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// Turns the loop once. Waits for something to happen, but no longer than `timeout_ms`

@@ -143,6 +143,31 @@ fn messages_and_timers_behind_the_panic_are_delivered_later() {
 }
 
 #[test]
+fn a_shutdown_before_the_panic_is_used_up_by_the_run_that_panicked() {
+    within_patience(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        let mut script = Script::new(|event_loop: &mut EventLoop<_>, call| match call {
+            Call::Notify(_) => event_loop.shutdown(),
+            Call::Timeout(_) => panic!("on purpose"),
+            _ => {}
+        });
+        let sender = event_loop.channel();
+        sender.send(1).unwrap();
+        event_loop.timeout_ms(2, 0).unwrap();
+        thread::sleep(std::time::Duration::from_millis(3));
+        run_into_panic(&mut event_loop, &mut script);
+        assert_eq!(script.take(), [Call::Notify(1), Call::Timeout(2)]);
+        sender.send(3).unwrap();
+        event_loop.run(&mut script).unwrap();
+        assert_eq!(script.take(), [Call::Notify(3)]);
+        event_loop.shutdown();
+        sender.send(4).unwrap();
+        event_loop.run(&mut script).unwrap();
+        assert_eq!(script.take(), [], "one after the panic is for the next run");
+    });
+}
+
+#[test]
 fn the_loop_can_be_run_again_after_a_panic() {
     within_patience(|| {
         let mut event_loop = EventLoop::new().unwrap();
