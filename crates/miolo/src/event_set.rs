@@ -151,6 +151,9 @@ impl Not for EventSet {
 
 impl fmt::Debug for EventSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("(empty)");
+        }
         write_flags(
             f,
             self.0,
@@ -175,11 +178,7 @@ pub(crate) fn write_flags(
         write!(f, "{separator}{name}")?;
         separator = " | ";
     }
-    if separator.is_empty() {
-        f.write_str("(empty)")
-    } else {
-        Ok(())
-    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ const ALL: usize = EDGE | LEVEL | ONESHOT;
 ///
 /// let opt = PollOpt::edge() | PollOpt::oneshot();
 /// assert!(opt.is_edge() && opt.is_oneshot() && !opt.is_level());
-/// assert_eq!(format!("{opt:?}"), "Edge | Oneshot");
+/// assert_eq!(format!("{opt:?}"), "Edge-Triggered | OneShot");
 /// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PollOpt(usize);
@@ -132,12 +132,17 @@ impl Not for PollOpt {
     }
 }
 
+/// With mio's names; nothing for the empty set.
 impl fmt::Debug for PollOpt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_flags(
             f,
             self.0,
-            &[(EDGE, "Edge"), (LEVEL, "Level"), (ONESHOT, "Oneshot")],
+            &[
+                (EDGE, "Edge-Triggered"),
+                (LEVEL, "Level-Triggered"),
+                (ONESHOT, "OneShot"),
+            ],
         )
     }
 }
@@ -173,11 +178,15 @@ mod tests {
     }
 
     #[test]
-    fn debug_names_what_is_in_the_set() {
+    fn debug_names_what_is_in_the_set_as_mio_did() {
         assert_eq!(
             format!("{:?}", PollOpt::edge() | PollOpt::oneshot()),
-            "Edge | Oneshot"
+            "Edge-Triggered | OneShot"
         );
-        assert_eq!(format!("{:?}", PollOpt::empty()), "(empty)");
+        assert_eq!(
+            format!("{:?}", PollOpt::all()),
+            "Edge-Triggered | Level-Triggered | OneShot"
+        );
+        assert_eq!(format!("{:?}", PollOpt::empty()), "");
     }
 }
