@@ -58,8 +58,8 @@ impl EventLoopConfig {
         self
     }
 
-    /// The resolution of timers, in milliseconds: 1 or more. Deadlines are rounded up to it; with 1, to
-    /// half a millisecond.
+    /// The resolution of timers, in milliseconds: 1 or more. Deadlines are rounded up to it, so that none
+    /// is early; with 1, to half a millisecond.
     pub fn timer_tick_ms(&mut self, milliseconds: u64) -> &mut Self {
         self.timer_tick_ms = milliseconds;
         self

@@ -160,7 +160,7 @@ impl<H: Handler> EventLoop<H> {
     }
 
     /// Sets a timer: `timeout` is called with `payload` once `delay` milliseconds have passed, rounded
-    /// up to the loop's tick.
+    /// up as [`timer_tick_ms`](EventLoopConfig::timer_tick_ms) says.
     ///
     /// # Errors
     ///
@@ -170,7 +170,7 @@ impl<H: Handler> EventLoop<H> {
         self.timers.set_after(payload, delay, Instant::now())
     }
 
-    /// Sets a timer for an instant, rounded up to the loop's tick. One in the past is due now.
+    /// Sets a timer for an instant, rounded up likewise. One in the past is due now.
     ///
     /// # Errors
     ///

@@ -37,7 +37,8 @@
 //! - An event of a registration that is gone is never delivered, whatever became of its token.
 //! - A registration gets at most one `ready` in an iteration.
 //! - The channel's capacity is exact.
-//! - Timers have a resolution of 1 ms, are never early, and wake the loop when they are due and not before.
+//! - Timers are never early, and wake the loop when they are due and not before. With a tick of 1 ms, the
+//!   default, deadlines are rounded up to half a millisecond.
 //! - [`EventLoop::shutdown`] before [`EventLoop::run`] is not lost.
 //! - [`Registrar`] registers from other threads, also while the loop sleeps in its poll.
 //!
