@@ -335,6 +335,30 @@ eachWay('delays up to 2^53 hold', async (t, { open, run }) => {
   for (const handle of handles) t.true(loop.clearTimeout(handle))
 })
 
+eachWay(
+  'timeouts that the loop learns of too late come by deadline, too',
+  async (t, { open, run }) => {
+    const loop = open<number>()
+    for (const delay of [0, 5, 10, 15]) loop.timeoutMs(delay, delay)
+    const order: number[] = []
+    await run(loop, {
+      timeout(loop, delay) {
+        order.push(delay)
+        if (delay === 40) loop.shutdown()
+        if (delay !== 0) return
+        loop.timeoutMs(40, 40)
+        for (const delay of [12, 8, 4]) loop.timeoutMs(delay, delay)
+        // The loop goes on meanwhile, where it has a thread of its own.
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 30)
+      },
+    })
+    t.deepEqual(
+      order.filter((delay) => delay % 4 === 0),
+      [0, 4, 8, 12, 40],
+    )
+  },
+)
+
 eachWay('timerTickMs rounds deadlines up', async (t, { open, run }) => {
   const loop = open<number>({ timerTickMs: 25 })
   const started = performance.now()
