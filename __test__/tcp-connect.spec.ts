@@ -55,7 +55,14 @@ eachWay('refused is writable, and takeError says so once', async (t, stage) => {
   })
   t.is(ready?.[0], 1)
   t.deepEqual(more, [])
-  t.like(error, { code: 'ECONNREFUSED', syscall: 'connect' })
+  const { host: address, port } = where
+  t.like(error, {
+    code: 'ECONNREFUSED',
+    syscall: 'connect',
+    address,
+    port,
+    message: `connect ECONNREFUSED ${address}:${port}`,
+  })
   t.is(client.takeError(), null)
   throwsCode(t, () => client.peerAddress(), 'ENOTCONN')
 })

@@ -8,12 +8,15 @@ import type { Registrable } from './evented.ts'
 export class Socket implements Registrable {
   registration: Registrable['registration']
   readonly #socket: NativeSocket
+  /** Where a stream was to connect to: most refusals come later than the call, and tell it, too. */
+  readonly #target: SocketAddress | undefined
   #isClosed = false
 
   /** `opened` is a socket, or the errno of the call that was to open it. */
   constructor(opened: NativeSocket | number, syscall: string, where?: SocketAddress) {
     if (typeof opened === 'number') throw systemError(opened, syscall, where)
     this.#socket = opened
+    if (syscall === 'connect') this.#target = where
   }
 
   native(): NativeSocket {
@@ -36,9 +39,12 @@ export class Socket implements Registrable {
     return address(native.streamPeerAddress(this.native()), 'getpeername')
   }
 
-  takeError(syscall: string): Error | null {
+  takeError(): Error | null {
     const errno = native.socketTakeError(this.native())
-    return errno === 0 ? null : systemError(errno, syscall)
+    if (errno === 0) return null
+    // The system does not say what has failed. Where a stream connects it is the connecting, for the most part.
+    const syscall = this.#target === undefined ? 'getsockopt' : 'connect'
+    return systemError(errno, syscall, this.#target)
   }
 }
 

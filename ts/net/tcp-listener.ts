@@ -62,7 +62,7 @@ export class TcpListener implements Evented {
 
   /** Takes the socket's pending error, if it has one. mio: `TcpListener::take_socket_error`. */
   takeError(): Error | null {
-    return this[kRegistrable].takeError('accept')
+    return this[kRegistrable].takeError()
   }
 
   /** Closes the socket, which deregisters it. Connections that wait are reset. Closing twice is fine. */

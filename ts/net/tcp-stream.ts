@@ -102,7 +102,7 @@ export class TcpStream implements Evented {
 
   /** Takes the socket's pending error, such as a refused connection. mio: `TcpStream::take_socket_error`. */
   takeError(): Error | null {
-    return this[kRegistrable].takeError('connect')
+    return this[kRegistrable].takeError()
   }
 
   /** Closes the connection, which deregisters it. Closing twice is fine. */
