@@ -109,7 +109,7 @@ export function corrupt(what: string): LoopError {
 /** An error of the system's as Node would throw it. @internal */
 export function systemError(errno: number, syscall: string, where?: SocketAddress): Error {
   if (errno === native.ALREADY_REGISTERED) return new LoopError('ERR_MIOLO_REGISTERED_ELSEWHERE')
-  const code = errno === native.OTHER ? 'UNKNOWN' : getSystemErrorName(errno)
+  const code = getSystemErrorName(errno)
   const place = where === undefined ? '' : ` ${where.address}:${where.port}`
   const error = new Error(`${syscall} ${code}${place}`)
   const details = where === undefined ? {} : { address: where.address, port: where.port }
