@@ -560,6 +560,9 @@ eachDriver('arguments of streams', async (t, stage) => {
   refuses(t, 'read', [new Uint8Array(0)], (into) => client.read(into as Uint8Array))
   refuses(t, 'write', notBytes, (from) => client.write(from as Uint8Array))
   refuses(t, 'shutdown', everything, (how) => client.shutdown(how as 'read'))
+  const shutdown = (how: unknown) => () => client.shutdown(how as 'read')
+  throwsCode(t, shutdown(5), 'ERR_INVALID_ARG_TYPE', TypeError)
+  throwsCode(t, shutdown('Read'), 'ERR_INVALID_ARG_VALUE', TypeError)
   refuses(
     t,
     'setNodelay',

@@ -1,5 +1,4 @@
-import { invalidValue } from './errors.ts'
-import { integer, options } from './validate.ts'
+import { integer, options, word } from './validate.ts'
 
 /** What an event loop can be told when it is made. mio: `EventLoopConfig`. */
 export interface EventLoopConfig {
@@ -26,14 +25,12 @@ export interface EventLoopConfig {
   spinUs?: number
 }
 
-const DRIVERS: readonly unknown[] = ['thread', 'embedded']
+const DRIVERS = ['thread', 'embedded'] as const
 
 /** The configuration with its defaults, checked. @internal */
 export function resolve(config: EventLoopConfig | undefined): Required<EventLoopConfig> {
   const given = options(config, 'config')
-  const driver = given.driver ?? 'thread'
-  if (!DRIVERS.includes(driver))
-    throw invalidValue('config.driver', "'thread' or 'embedded'", driver)
+  const { driver = 'thread' } = given
   const number = (name: keyof EventLoopConfig, missing: number, min: number, max: number) =>
     given[name] === undefined ? missing : integer(given[name], `config.${name}`, min, max)
   return {
@@ -42,7 +39,7 @@ export function resolve(config: EventLoopConfig | undefined): Required<EventLoop
     timerTickMs: number('timerTickMs', 1, 1, 60_000),
     timerCapacity: number('timerCapacity', 65_536, 1, 2 ** 24),
     eventCapacity: number('eventCapacity', 8192, 16, 2 ** 20),
-    driver,
+    driver: word(driver, 'config.driver', DRIVERS),
     spinUs: number('spinUs', 0, 0, 1_000_000),
   }
 }

@@ -2,7 +2,7 @@
 
 import { types } from 'node:util'
 
-import { invalidType, outOfRange } from './errors.ts'
+import { invalidType, invalidValue, outOfRange } from './errors.ts'
 
 const { isUint8Array } = types
 
@@ -24,6 +24,14 @@ export function duration(value: unknown, name: string, max: number): number {
 export function boolean(value: unknown, name: string): boolean {
   if (typeof value !== 'boolean') throw invalidType(name, 'a boolean', value)
   return value
+}
+
+/** One of some words. */
+export function word<T extends string>(value: unknown, name: string, words: readonly T[]): T {
+  const expected = `one of ${words.map((each) => `'${each}'`).join(', ')}`
+  if (typeof value !== 'string') throw invalidType(name, expected, value)
+  if (!words.includes(value as T)) throw invalidValue(name, expected, value)
+  return value as T
 }
 
 /** An object whose properties are options; `undefined` stands for none. */

@@ -1,13 +1,14 @@
 import { native } from '../bridge/binding.ts'
 import { invalidValue, systemError } from '../errors.ts'
-import { boolean, bytes, integer, lengthOf } from '../validate.ts'
+import { boolean, bytes, integer, lengthOf, word } from '../validate.ts'
 import { type AddressLike, parseAddress, type SocketAddress } from './address.ts'
 import { type Evented, kRegistrable } from './evented.ts'
 import { check, Socket } from './socket.ts'
 
 const { read, write } = native.streamTransfers()
 
-const HOW = ['read', 'write', 'both']
+/** By native's numbers. */
+const HOW = ['read', 'write', 'both'] as const
 
 /** A TCP connection whose calls never block. mio: `tcp::TcpStream`. */
 export class TcpStream implements Evented {
@@ -65,8 +66,7 @@ export class TcpStream implements Evented {
 
   /** Ends a side of the connection, or both; what was written is still sent. mio: `TcpStream::shutdown`. */
   shutdown(how: 'read' | 'write' | 'both'): void {
-    const index = HOW.indexOf(how)
-    if (index < 0) throw invalidValue('how', "'read', 'write' or 'both'", how)
+    const index = HOW.indexOf(word(how, 'how', HOW))
     check(native.streamShutdown(this[kRegistrable].native(), index), 'shutdown')
   }
 
