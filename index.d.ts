@@ -159,22 +159,31 @@ export interface Handler<Timeout = unknown, Message = unknown> {
 export interface LoopMetrics {
   /** Turns of the loop. */
   iterations: number
-  /** Events forwarded to JavaScript, by kind; messages count one each. */
+  /** Events of the loop, by kind, counted before stale ones are dropped and those of one socket are merged. */
   events: {
+    /** Sockets that a turn of the loop found ready. */
     ready: number
+    /** Messages, one each. */
     notify: number
+    /** Timeouts that were due. */
     timeout: number
+    /** Polls that a signal, or `interrupt()`, ended. */
     interrupted: number
   }
   /** Wake-ups across the threads: far fewer than events, when all is well. */
   doorbells: {
+    /** Of the JS thread, by the loop and by Senders in other threads. */
     toJs: number
+    /** Of whoever turns the loop, out of its poll. */
     toLoop: number
   }
-  /** The ring of events: records that wait now, the most that ever waited, and how many fit. */
+  /** The ring of events, in records. */
   ring: {
+    /** How many wait now. */
     depth: number
+    /** The most that ever waited. */
     highWater: number
+    /** How many fit. */
     capacity: number
   }
   /** Milliseconds spent in the poll: sleeping, for the most part. */
@@ -385,11 +394,17 @@ export declare class EventLoop<Timeout = unknown, Message = unknown> implements 
 export interface SocketAddress {
   /** An IPv4 or IPv6 address. */
   address: string
+  /** Which of the two. */
   family: 'IPv4' | 'IPv6'
+  /** 0 to 65 535. */
   port: number
 }
 
-type AddressLike =
+/**
+ * An address as users write it: `127.0.0.1:8080`, `[::1]:8080`, or in two parts; or as another socket tells it. Host
+ * names are not looked up.
+ */
+export type AddressLike =
   | string
   | {
       host: string
@@ -399,6 +414,7 @@ type AddressLike =
 
 /** A TCP connection whose calls never block. mio: `tcp::TcpStream`. */
 export declare class TcpStream implements Evented {
+  readonly [brand]: 'Evented'
   private constructor()
   /**
    * Starts to connect. Once it is `writable` it has connected, or failed: {@link takeError} tells.

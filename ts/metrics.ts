@@ -2,12 +2,33 @@
 export interface LoopMetrics {
   /** Turns of the loop. */
   iterations: number
-  /** Events forwarded to JavaScript, by kind; messages count one each. */
-  events: { ready: number; notify: number; timeout: number; interrupted: number }
+  /** Events of the loop, by kind, counted before stale ones are dropped and those of one socket are merged. */
+  events: {
+    /** Sockets that a turn of the loop found ready. */
+    ready: number
+    /** Messages, one each. */
+    notify: number
+    /** Timeouts that were due. */
+    timeout: number
+    /** Polls that a signal, or `interrupt()`, ended. */
+    interrupted: number
+  }
   /** Wake-ups across the threads: far fewer than events, when all is well. */
-  doorbells: { toJs: number; toLoop: number }
-  /** The ring of events: records that wait now, the most that ever waited, and how many fit. */
-  ring: { depth: number; highWater: number; capacity: number }
+  doorbells: {
+    /** Of the JS thread, by the loop and by Senders in other threads. */
+    toJs: number
+    /** Of whoever turns the loop, out of its poll. */
+    toLoop: number
+  }
+  /** The ring of events, in records. */
+  ring: {
+    /** How many wait now. */
+    depth: number
+    /** The most that ever waited. */
+    highWater: number
+    /** How many fit. */
+    capacity: number
+  }
   /** Milliseconds spent in the poll: sleeping, for the most part. */
   pollTimeMs: number
   /** Milliseconds that the JS thread spent on delivering events, callbacks included. */

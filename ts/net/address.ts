@@ -8,7 +8,9 @@ import { integer, object } from '../validate.ts'
 export interface SocketAddress {
   /** An IPv4 or IPv6 address. */
   address: string
+  /** Which of the two. */
   family: 'IPv4' | 'IPv6'
+  /** 0 to 65 535. */
   port: number
 }
 
