@@ -192,8 +192,12 @@ export interface LoopMetrics {
   dispatchTimeMs: number
 }
 
+declare const brand: unique symbol
+
 /** What an event loop can watch: a `TcpListener` or a `TcpStream`. mio: `Evented`. */
-export interface Evented {}
+export interface Evented {
+  readonly [brand]: 'Evented'
+}
 
 /**
  * How readiness is told: once per change (edge), again in every iteration for as long as it lasts (level), or once and
@@ -238,7 +242,9 @@ export declare class PollOpt {
  * A Sender on its way to another thread: pass it in `workerData` or by `postMessage`, and make it a Sender again with
  * {@link Sender.from}. Up to 64 Senders made so can be in use at once for one event loop.
  */
-export interface SharedSender {}
+export interface SharedSender {
+  readonly [brand]: 'SharedSender'
+}
 
 /** Sends messages to an event loop, from its own thread or from others. mio: `Sender`. */
 export declare class Sender<Message = unknown> {
@@ -266,8 +272,6 @@ export declare class Sender<Message = unknown> {
    */
   static from<M = unknown>(shared: SharedSender): Sender<M>
 }
-
-declare const brand: unique symbol
 
 /**
  * A timeout that was set, for `clearTimeout`. It names this timeout alone: once it has been delivered or cleared, the
@@ -473,6 +477,7 @@ export interface ListenOptions {
 
 /** A TCP socket that accepts connections, and never blocks. mio: `tcp::TcpListener`. */
 export declare class TcpListener implements Evented {
+  readonly [brand]: 'Evented'
   private constructor()
   /**
    * Listens on an address, such as `127.0.0.1:0` for any free port. The address can be used again right after a

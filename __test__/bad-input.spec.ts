@@ -394,7 +394,7 @@ eachDriver('Sender.from of a loop that is gone', async (t, { open }) => {
   throwsCode(t, () => before.send(1), 'ERR_MIOLO_NOTIFY_CLOSED', NotifyError)
   const { shared: other } = shareable({ open })
   for (const id of [shared.id, 2 ** 32 - 1, other.id + 1000]) {
-    const action = () => Sender.from({ ...other, id })
+    const action = () => Sender.from({ ...other, id } as SharedSender)
     throwsCode(t, action, 'ERR_MIOLO_CLOSED', LoopError)
   }
 })
@@ -430,7 +430,7 @@ eachDriver('a SharedSender cannot promise more than the loop can hold', async (t
   for (const capacity of [1, 100, 2 ** 31 - 1, 2 ** 31, 2 ** 40, Number.MAX_VALUE]) {
     let sent = 0
     try {
-      const sender = Sender.from<number>({ ...shared, capacity })
+      const sender = Sender.from<number>({ ...shared, capacity } as SharedSender)
       while (sent < 200) {
         sender.send(sent)
         sent++

@@ -3,6 +3,7 @@
 import test from 'ava'
 import { expectTypeOf } from 'expect-type'
 import {
+  type AddressLike,
   EventLoop,
   type EventLoopConfig,
   EventSet,
@@ -109,6 +110,14 @@ test('wrong use does not compile', (t) => {
     void loop.run({ writable() {} })
     // @ts-expect-error a token is a number
     loop.register(stream, 'token', EventSet.readable(), PollOpt.edge())
+    // @ts-expect-error a source is a listener or a stream
+    loop.register({}, 1, EventSet.readable(), PollOpt.edge())
+    // @ts-expect-error a source is a listener or a stream
+    loop.deregister(loop)
+    // @ts-expect-error what Sender.from takes, share returned
+    Sender.from(42)
+    // @ts-expect-error what Sender.from takes, share returned
+    Sender.from({})
     // @ts-expect-error an interest is an EventSet
     loop.register(stream, 1, 1, PollOpt.edge())
     // @ts-expect-error they are not the same
@@ -145,6 +154,8 @@ test('handles, addresses, errors and metrics', (t) => {
   expectTypeOf<Token>().toEqualTypeOf<number>()
   expectTypeOf<TcpStream>().toExtend<Evented>()
   expectTypeOf<TcpListener>().toExtend<Evented>()
+  expectTypeOf<object>().not.toExtend<Evented>()
+  expectTypeOf<Parameters<typeof TcpStream.connect>[0]>().toEqualTypeOf<AddressLike>()
   expectTypeOf<ReturnType<TcpListener['accept']>>().toEqualTypeOf<{
     stream: TcpStream
     peer: SocketAddress

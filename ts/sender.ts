@@ -1,5 +1,6 @@
 import { types } from 'node:util'
 
+import type { brand } from './brand.ts'
 import type { Bridge } from './bridge/bridge.ts'
 import { native } from './bridge/binding.ts'
 import { LaneSender } from './bridge/lane.ts'
@@ -11,6 +12,7 @@ import { invalidType, LoopError } from './errors.ts'
  * {@link Sender.from}. Up to 64 Senders made so can be in use at once for one event loop.
  */
 export interface SharedSender {
+  readonly [brand]: 'SharedSender'
   /** @internal */
   readonly miolo: 'SharedSender'
   /** @internal */
@@ -77,7 +79,7 @@ export class Sender<Message = unknown> {
   static to<T, M>(bridge: Bridge<T, M>): Sender<M> {
     return new Sender(bridge, () => {
       if (bridge.closed) throw new LoopError('ERR_MIOLO_CLOSED')
-      return { miolo: 'SharedSender', ...bridge.share() }
+      return { miolo: 'SharedSender', ...bridge.share() } as SharedSender
     })
   }
 }

@@ -1,4 +1,4 @@
-declare const brand: unique symbol
+import type { brand } from './brand.ts'
 
 /**
  * A timeout that was set, for `clearTimeout`. It names this timeout alone: once it has been delivered or cleared, the

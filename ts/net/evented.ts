@@ -1,3 +1,4 @@
+import type { brand } from '../brand.ts'
 import type { NativeSocket } from '../bridge/binding.ts'
 import { invalidType } from '../errors.ts'
 
@@ -6,6 +7,7 @@ export const kRegistrable: unique symbol = Symbol('miolo.registrable')
 
 /** What an event loop can watch: a `TcpListener` or a `TcpStream`. mio: `Evented`. */
 export interface Evented {
+  readonly [brand]: 'Evented'
   /** @internal */
   readonly [kRegistrable]: Registrable
 }

@@ -1,3 +1,4 @@
+import type { brand } from '../brand.ts'
 import { native } from '../bridge/binding.ts'
 import { systemError } from '../errors.ts'
 import { boolean, integer, options as optional } from '../validate.ts'
@@ -18,6 +19,7 @@ export interface ListenOptions {
 
 /** A TCP socket that accepts connections, and never blocks. mio: `tcp::TcpListener`. */
 export class TcpListener implements Evented {
+  declare readonly [brand]: 'Evented'
   /** @internal */
   readonly [kRegistrable]: Socket
 

@@ -1,3 +1,4 @@
+import type { brand } from '../brand.ts'
 import { native } from '../bridge/binding.ts'
 import { invalidValue, systemError } from '../errors.ts'
 import { boolean, bytes, integer, lengthOf, word } from '../validate.ts'
@@ -12,6 +13,7 @@ const HOW = ['read', 'write', 'both'] as const
 
 /** A TCP connection whose calls never block. mio: `tcp::TcpStream`. */
 export class TcpStream implements Evented {
+  declare readonly [brand]: 'Evented'
   /** @internal */
   readonly [kRegistrable]: Socket
 
