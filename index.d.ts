@@ -201,7 +201,8 @@ export interface Evented {
 
 /**
  * How readiness is told: once per change (edge), again in every iteration for as long as it lasts (level), or once and
- * then not until `reregister` (oneshot). Without edge or oneshot it is level. mio: `PollOpt`.
+ * then not until `reregister` (oneshot). Level prevails over edge; without edge or oneshot it is level.
+ * mio: `PollOpt`.
  *
  * There are eight, made once: `===` compares them.
  */
@@ -218,7 +219,7 @@ export declare class PollOpt {
   static level(): PollOpt
   /** Told once, and again after the next `reregister`. */
   static oneshot(): PollOpt
-  /** All three. */
+  /** All three: oneshot. */
   static all(): PollOpt
   /** Whether the options hold edge. */
   isEdge(): boolean

@@ -11,7 +11,8 @@ const NAMES = [
 
 /**
  * How readiness is told: once per change (edge), again in every iteration for as long as it lasts (level), or once and
- * then not until `reregister` (oneshot). Without edge or oneshot it is level. mio: `PollOpt`.
+ * then not until `reregister` (oneshot). Level prevails over edge; without edge or oneshot it is level.
+ * mio: `PollOpt`.
  *
  * There are eight, made once: `===` compares them.
  */
@@ -46,7 +47,7 @@ export class PollOpt {
   static oneshot(): PollOpt {
     return PollOpt.#of(ONESHOT)
   }
-  /** All three. */
+  /** All three: oneshot. */
   static all(): PollOpt {
     return PollOpt.#of(EDGE | LEVEL | ONESHOT)
   }
