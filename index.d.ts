@@ -213,7 +213,10 @@ export declare class PollOpt {
   private constructor()
   /** No option, which is level. */
   static empty(): PollOpt
-  /** Told when readiness comes: read or write until the call would block, or comes up short. */
+  /**
+   * Told when readiness comes: read until `null` or 0, and write until `null`. A short read will do only where `events`
+   * had no hang-up, which is not told again.
+   */
   static edge(): PollOpt
   /** Told in every iteration for as long as readiness lasts. */
   static level(): PollOpt
@@ -431,7 +434,8 @@ export declare class TcpStream implements Evented {
   /**
    * Reads what has come, as far as it fits. mio: `TcpStream::try_read`.
    *
-   * @param into not empty. With edge-triggered readiness: read until null, or until less came than would have fitted.
+   * @param into not empty. With edge-triggered readiness: read until null or 0. A short read will do only where
+   * `events` had no hang-up: the end may have come along with the bytes, and is not told again.
    * @returns how many bytes; null: none have come; 0: the peer has ended its side.
    * @throws an `Error` with the system's code, such as `ECONNRESET`; `ERR_MIOLO_CLOSED`.
    */

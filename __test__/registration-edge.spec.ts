@@ -83,6 +83,22 @@ eachWay('connections that wait are told once, until another comes', async (t, st
   t.is(listener.accept(), null)
 })
 
+eachWay('bytes and the end are told at once; only reading on finds the end', async (t, stage) => {
+  const loop = stage.open<number>()
+  const { client, server } = await pair(stage)
+  loop.register(server, 1, readable, edge)
+  say(client, 'bye')
+  client.shutdown('write')
+  await arrival(server, { bytes: 3, hasEnded: true })
+  const into = Buffer.alloc(64)
+  const told = await nextReady(stage, loop, () => {
+    t.is(server.read(into), 3, 'less than would have fitted')
+  })
+  t.deepEqual(told, [[1, 'Readable | Hup']])
+  t.deepEqual(await idle(stage, loop), [], 'the end is not told again')
+  t.is(server.read(into), 0)
+})
+
 eachWay('the peer may come, speak and go before the loop runs', async (t, stage) => {
   const loop = stage.open<number>()
   const { client, server } = await pair(stage)

@@ -35,7 +35,10 @@ export class PollOpt {
   static empty(): PollOpt {
     return PollOpt.#of(0)
   }
-  /** Told when readiness comes: read or write until the call would block, or comes up short. */
+  /**
+   * Told when readiness comes: read until `null` or 0, and write until `null`. A short read will do only where `events`
+   * had no hang-up, which is not told again.
+   */
   static edge(): PollOpt {
     return PollOpt.#of(EDGE)
   }

@@ -40,7 +40,8 @@ export class TcpStream implements Evented {
   /**
    * Reads what has come, as far as it fits. mio: `TcpStream::try_read`.
    *
-   * @param into not empty. With edge-triggered readiness: read until null, or until less came than would have fitted.
+   * @param into not empty. With edge-triggered readiness: read until null or 0. A short read will do only where
+   * `events` had no hang-up: the end may have come along with the bytes, and is not told again.
    * @returns how many bytes; null: none have come; 0: the peer has ended its side.
    * @throws an `Error` with the system's code, such as `ECONNRESET`; `ERR_MIOLO_CLOSED`.
    */
