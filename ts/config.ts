@@ -6,7 +6,10 @@ export interface EventLoopConfig {
   notifyCapacity?: number
   /** The most messages delivered in one iteration: 1 to 2^24. Default 256. */
   messagesPerTick?: number
-  /** The resolution of timeouts in milliseconds, 1 to 60 000; deadlines are rounded up to it, with 1 to half of it. Default 1. */
+  /**
+   * Milliseconds that deadlines are rounded up to, 1 to 60 000, and at the default of 1 to half a millisecond; never
+   * early. Default 1.
+   */
   timerTickMs?: number
   /** The most timeouts that may be set at once: 1 to 2^24. Default 65 536. */
   timerCapacity?: number
