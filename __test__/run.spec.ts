@@ -286,19 +286,32 @@ eachWay(
   },
 )
 
-eachWay('a callback that shuts down and throws: run rejects', async (t, { open, run }) => {
-  const loop = open<string>()
-  loop.timeoutMs('t', 0)
-  const failing = async () =>
-    run(loop, {
-      timeout(loop) {
+eachWay(
+  'a callback that shuts down and throws: run rejects, and the next runs',
+  async (t, { open, run }) => {
+    const loop = open<string>()
+    loop.timeoutMs('t', 0)
+    const failing = async () =>
+      run(loop, {
+        timeout(loop) {
+          loop.shutdown()
+          throw new Error('on purpose')
+        },
+      })
+    await t.throwsAsync(failing, { message: 'on purpose' })
+    t.false(loop.isRunning())
+
+    loop.timeoutMs('next', 0)
+    const told: string[] = []
+    await run(loop, {
+      timeout(loop, word) {
+        told.push(word)
         loop.shutdown()
-        throw new Error('on purpose')
       },
     })
-  await t.throwsAsync(failing, { message: 'on purpose' })
-  t.false(loop.isRunning())
-})
+    t.deepEqual(told, ['next'])
+  },
+)
 
 eachWay('a callback that closes the loop and throws: run rejects', async (t, { open, run }) => {
   const loop = open<string>()
