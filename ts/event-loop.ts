@@ -50,8 +50,8 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
    * @throws `ERR_MIOLO_RUNNING`, `ERR_MIOLO_CLOSED`, or `TypeError` if the handler is none.
    */
   run(handler: Handler<Timeout, Message>): Promise<void> {
-    this.#ready(handler)
-    if (this.#begin()) return Promise.resolve()
+    this.#checkRunnable(handler)
+    if (this.#takeShutdown()) return Promise.resolve()
     return this.#bridge.run(handler, () => this.#running)
   }
 
@@ -63,7 +63,7 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
    * @throws as {@link run}, and `ERR_OUT_OF_RANGE` for a time below 0 or above 2^31 − 1.
    */
   runOnce(handler: Handler<Timeout, Message>, timeoutMs?: number): Promise<void> {
-    this.#ready(handler)
+    this.#checkRunnable(handler)
     const limit =
       timeoutMs === undefined ? undefined : duration(timeoutMs, 'timeoutMs', LONGEST_RUN_ONCE)
     return this.#bridge.runOnce(handler, limit)
@@ -77,8 +77,8 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
    * @throws what a callback has thrown; `ERR_MIOLO_ASYNC_IN_RUN_SYNC` if one returns a promise; as {@link run}.
    */
   runSync(handler: Handler<Timeout, Message>): void {
-    this.#ready(handler)
-    if (this.#begin()) return
+    this.#checkRunnable(handler)
+    if (this.#takeShutdown()) return
     this.#bridge.runSync(handler, () => this.#running)
   }
 
@@ -87,7 +87,7 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
    * returns. Before `run`, it makes the next `run` return at once. mio: `EventLoop::shutdown`.
    */
   shutdown(): void {
-    this.#open()
+    this.#checkOpen()
     this.#running = false
     if (this.#bridge.heedsShutdown()) this.#bridge.stopSoon()
     else this.#shutdown = true
@@ -103,7 +103,7 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
 
   /** A Sender of messages to this loop. Any number of them may be used at once. mio: `EventLoop::channel`. */
   channel(): Sender<Message> {
-    this.#open()
+    this.#checkOpen()
     return Sender.to(this.#bridge)
   }
 
@@ -115,7 +115,7 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
    * @throws {@link TimerError} when `timerCapacity` timeouts are set; `ERR_OUT_OF_RANGE`.
    */
   timeoutMs(timeout: Timeout, delayMs: number): TimeoutHandle {
-    this.#open()
+    this.#checkOpen()
     duration(delayMs, 'delayMs', 2 ** 53)
     return this.#bridge.setTimer(timeout, delayMs)
   }
@@ -126,7 +126,7 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
    * @returns true if it will not be delivered, also where it is due already; false if it was delivered or cleared.
    */
   clearTimeout(handle: TimeoutHandle): boolean {
-    this.#open()
+    this.#checkOpen()
     if (typeof handle !== 'number') throw invalidType('handle', 'a timeout handle', handle)
     return this.#bridge.clearTimer(handle)
   }
@@ -161,32 +161,32 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
    * @throws as {@link reregister}.
    */
   deregister(source: Evented): void {
-    this.#open()
+    this.#checkOpen()
     this.#bridge.deregister(registrable(source))
   }
 
   /** Ends the poll as a signal would: `interrupted` is called. */
   interrupt(): void {
-    this.#open()
+    this.#checkOpen()
     this.#bridge.interrupt()
   }
 
   /** What the loop has done so far, read from shared memory. */
   metrics(): LoopMetrics {
-    this.#open()
+    this.#checkOpen()
     return this.#bridge.metrics()
   }
 
   /** A running loop keeps the process alive; so it is from the beginning. */
   ref(): this {
-    this.#open()
+    this.#checkOpen()
     this.#bridge.keepAlive(true)
     return this
   }
 
   /** A running loop does not keep the process alive. */
   unref(): this {
-    this.#open()
+    this.#checkOpen()
     this.#bridge.keepAlive(false)
     return this
   }
@@ -210,13 +210,13 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
     this.close()
   }
 
-  #open(): void {
+  #checkOpen(): void {
     if (this.#bridge.closed) throw new LoopError('ERR_MIOLO_CLOSED')
   }
 
   /** What `run`, `runOnce` and `runSync` ask for. */
-  #ready(handler: Handler<Timeout, Message>): void {
-    this.#open()
+  #checkRunnable(handler: Handler<Timeout, Message>): void {
+    this.#checkOpen()
     object(handler, 'handler')
     for (const name of CALLBACKS) {
       const callback: unknown = handler[name]
@@ -227,8 +227,8 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
     if (this.#bridge.isActive()) throw new LoopError('ERR_MIOLO_RUNNING')
   }
 
-  /** Begins a run; true if a `shutdown()` came before it. */
-  #begin(): boolean {
+  /** Whether a `shutdown()` came before this run, which ends it and is used up. Otherwise the loop runs from here. */
+  #takeShutdown(): boolean {
     const over = this.#shutdown
     this.#shutdown = false
     this.#running = !over
@@ -236,7 +236,7 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
   }
 
   #registration(token: Token, interest: EventSet, opt: PollOpt): [Token, EventSet, PollOpt] {
-    this.#open()
+    this.#checkOpen()
     return [
       integer(token, 'token', 0, Number.MAX_SAFE_INTEGER),
       EventSet.check(interest, 'interest'),
