@@ -63,7 +63,6 @@ interface Binding {
   socketDeregister(loop: NativeLoop, socket: NativeSocket, slot: number): number
   readonly WOULD_BLOCK: number
   readonly ALREADY_REGISTERED: number
-  readonly OTHER: number
 }
 
 interface NativeSettings {
