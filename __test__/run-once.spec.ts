@@ -113,7 +113,8 @@ eachDriver('a limit that passes in the middle of a batch does not cut it', async
       while (performance.now() < until);
     },
   })
-  await loop.runOnce(handler, 10)
+  // On a busy machine the limit may pass before anything has come.
+  while (names().length === 0) await loop.runOnce(handler, 10)
   t.is(names().filter((name) => name === 'notify').length, 64)
   t.is(names().at(-1), 'tick')
 })

@@ -249,6 +249,8 @@ export class Bridge<Timeout, Message> {
 
   #pumpUntilIdle(run: Run<Timeout, Message>, deadline: number): void {
     let hasSpun = this.#config.spinUs === 0
+    // Most often it is for messages that the doorbell has been rung.
+    if (Atomics.load(this.#words, at.MAIL) !== 0) this.#flush()
     while (run.goesOn() || this.#delivery.isMidBatch) {
       const outcome = this.#delivery.deliver(run.handler, deadline)
       if (outcome === 'closed') break

@@ -154,6 +154,10 @@ impl Crank {
             state.sleep = Sleep::Awake;
             self.loop_parking.unpark();
         }
+        // What has woken the loop is delivered in this iteration, a message as much as an event.
+        if state.forwarder.has_news() && state.forwarder.take_in(&mut state.event_loop) {
+            self.announce(state);
+        }
         let room = state.forwarder.room();
         let done = state
             .event_loop
