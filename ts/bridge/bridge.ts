@@ -114,7 +114,10 @@ export class Bridge<Timeout, Message> {
     if (typeof opened === 'number') throw systemError(opened, 'epoll_create')
     this.#native = opened
     this.#events = new Events(this.#memory)
-    this.#commands = new Commands(this.#memory, () => native.loopFlush(this.#native))
+    this.#commands = new Commands(this.#memory, () => {
+      this.#publish()
+      native.loopFlush(this.#native)
+    })
     this.#entrance = new QueueEntrance(this.#words, config.notifyCapacity)
     this.#timers = new Timers(config.timerCapacity)
     this.#keepTime(performance.now())
@@ -295,9 +298,8 @@ export class Bridge<Timeout, Message> {
   /** Whether the native side has something to do that nobody else will do. */
   #hasToFlush(): boolean {
     const words = this.#words
-    this.#commands.publish()
-    if (this.#sent !== this.#sentKnown || Atomics.load(words, at.MAIL) !== 0) return true
-    if (Atomics.load(words, at.WANT_ROOM) !== 0) return true
+    this.#publish()
+    if (Atomics.load(words, at.MAIL) !== 0 || Atomics.load(words, at.WANT_ROOM) !== 0) return true
     // A loop thread that is awake looks at the commands before it sleeps.
     return (
       this.#commands.arePending() && (this.#isEmbedded || Atomics.load(words, at.LOOP_PARKED) !== 0)
@@ -310,13 +312,17 @@ export class Bridge<Timeout, Message> {
     if (this.#commands.arePending()) throw corrupt('the command ring')
   }
 
-  /** Lets the native side see what was asked of it. */
+  /**
+   * Lets the native side see what was asked of it: messages first, so that a timeout that was set with them does not
+   * come before them.
+   */
   #publish(): void {
+    if (this.#sent !== this.#sentKnown) {
+      this.#sentKnown = this.#sent
+      Atomics.store(this.#words, at.LOCAL_SENT, this.#sent)
+      Atomics.store(this.#words, at.MAIL, 1)
+    }
     this.#commands.publish()
-    if (this.#sent === this.#sentKnown) return
-    this.#sentKnown = this.#sent
-    Atomics.store(this.#words, at.LOCAL_SENT, this.#sent)
-    Atomics.store(this.#words, at.MAIL, 1)
   }
 
   #checkFailure(): void {
