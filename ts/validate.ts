@@ -28,10 +28,9 @@ export function boolean(value: unknown, name: string): boolean {
 
 /** One of some words. */
 export function word<T extends string>(value: unknown, name: string, words: readonly T[]): T {
+  if (words.includes(value as T)) return value as T
   const expected = `one of ${words.map((each) => `'${each}'`).join(', ')}`
-  if (typeof value !== 'string') throw invalidType(name, expected, value)
-  if (!words.includes(value as T)) throw invalidValue(name, expected, value)
-  return value as T
+  throw (typeof value === 'string' ? invalidValue : invalidType)(name, expected, value)
 }
 
 /** An object whose properties are options; `undefined` stands for none. */

@@ -114,10 +114,7 @@ export class Bridge<Timeout, Message> {
     if (typeof opened === 'number') throw systemError(opened, 'epoll_create')
     this.#native = opened
     this.#events = new Events(this.#memory)
-    this.#commands = new Commands(this.#memory, () => {
-      this.#publish()
-      native.loopFlush(this.#native)
-    })
+    this.#commands = new Commands(this.#memory, () => this.#flush())
     this.#entrance = new QueueEntrance(this.#words, config.notifyCapacity)
     this.#timers = new Timers(config.timerCapacity)
     this.#keepTime(performance.now())

@@ -18,7 +18,7 @@ export class Commands {
   /** The native side's head as last read. */
   #head = 0
 
-  /** `flush` publishes, and has the native side take in what is in the ring. */
+  /** `flush` publishes, and has the native side take in all that is in the ring, or throws. */
   constructor(memory: LoopMemory, flush: () => void) {
     this.#words = memory.words
     this.#floats = memory.floats
@@ -56,10 +56,7 @@ export class Commands {
 
   #place(): number {
     if (((this.#tail - this.#head) | 0) === this.#records) {
-      if (((this.#tail - this.#readHead()) | 0) === this.#records) {
-        this.#flush()
-        if (this.arePending()) throw corrupt('the command ring')
-      }
+      if (((this.#tail - this.#readHead()) | 0) === this.#records) this.#flush()
     }
     return this.#start + (this.#tail & (this.#records - 1)) * at.RECORD_WORDS
   }

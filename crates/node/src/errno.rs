@@ -8,7 +8,6 @@ use napi_derive::napi;
 #[napi]
 pub const ALREADY_REGISTERED: i32 = -100_000;
 /// libuv's UV_UNKNOWN: an error that the system has no number for.
-#[napi]
 pub const OTHER: i32 = -4094;
 
 /// The negative errno of `error`, as `err.errno` has it in Node; [`ALREADY_REGISTERED`] where a
