@@ -1,5 +1,7 @@
 // The public API of miolo on one page. Generated from ts/ by `npm run api`: change it there.
 
+import { Duplex } from 'node:stream'
+
 /** What an event loop can be told when it is made. mio: `EventLoopConfig`. */
 export interface EventLoopConfig {
   /** The most messages that may wait for `notify`, exactly: 1 to 2^24. Default 4096. */
@@ -16,11 +18,12 @@ export interface EventLoopConfig {
   /** The most events that may wait for the JS thread, 16 to 2^20, rounded up to a power of two. Default 8192. */
   eventCapacity?: number
   /**
-   * Who turns the loop. `thread`: a native thread; I/O goes on while JavaScript is busy. `embedded`: the JS thread, out
-   * of Node's own loop; no hand-over between threads, the faster of the two with few connections or few cores. Where
-   * Node's loop cannot be watched (Windows, Bun, Deno) it is `thread` all the same. Default `thread`.
+   * Who turns the loop. `auto`: the JS thread, out of Node's own loop, without a hand-over between threads; and when it is
+   * busy with something else for a few milliseconds, a native thread, until calm returns. `thread`: a native thread,
+   * always; the JS thread spends the least then. `embedded`: the JS thread, always; there is no other. Where Node's loop
+   * cannot be watched (Windows, Bun, Deno) it is `thread` all the same. Default `auto`.
    */
-  driver?: 'thread' | 'embedded'
+  driver?: 'auto' | 'thread' | 'embedded'
   /**
    * Microseconds to look again before sleeping, 0 to 1 000 000: latency for CPU time, for those who have a core to
    * spare. Default 0.
@@ -162,13 +165,16 @@ export interface Handler<Timeout = unknown, Message = unknown> {
 export interface LoopMetrics {
   /** Turns of the loop. */
   iterations: number
-  /** Events of the loop, by kind, counted before stale ones are dropped and those of one socket are merged. */
+  /**
+   * Events of the loop, by kind, counted before stale ones are dropped and those of one socket are merged. What happens
+   * to the connections of servers is not among them.
+   */
   events: {
-    /** Sockets that a turn of the loop found ready. */
+    /** Registered sockets that a turn of the loop found ready. */
     ready: number
     /** Messages, one each. */
     notify: number
-    /** Timeouts that were due. */
+    /** Timeouts that were set by `timeoutMs` and were due. */
     timeout: number
     /** Polls that a signal, or `interrupt()`, ended. */
     interrupted: number
@@ -189,6 +195,10 @@ export interface LoopMetrics {
     /** How many fit. */
     capacity: number
   }
+  /** Who turns the loop now: the JS thread, or a native one. */
+  turner: 'js' | 'thread'
+  /** How often the loop went from the one to the other, both ways counted. Only with the driver `auto`. */
+  handovers: number
   /** Milliseconds spent in the poll: sleeping, for the most part. */
   pollTimeMs: number
   /** Milliseconds that the JS thread spent on delivering events, callbacks included. */
@@ -302,7 +312,7 @@ export type TimeoutHandle = number & {
 export declare class EventLoop<Timeout = unknown, Message = unknown> implements Disposable {
   #private
   /**
-   * Makes a loop that stands still; its thread starts with the first `run`.
+   * Makes a loop that stands still; its thread, where its driver has one, starts with the first `run`.
    *
    * @throws `TypeError` or `RangeError` for a configuration that makes no sense.
    */
@@ -511,6 +521,285 @@ export declare class TcpListener implements Evented {
   close(): void
   /** {@link close}, at the end of a `using` block. */
   [Symbol.dispose](): void
+}
+
+/** A TCP connection. It is read, written, framed and timed out by whoever turns the loop; here is its end in JavaScript. */
+export declare class Connection<State = unknown> {
+  #private
+  /** For the user: whatever belongs to the connection. Undefined until it is set. */
+  state: State
+  /**
+   * Has bytes sent. What is written in one batch leaves in one system call, at its end; what the system does not take
+   * waits, natively, and goes on while JavaScript does something else. In a long batch the clock is looked at after each
+   * 16 callbacks, and what was written is sent if a millisecond has passed.
+   *
+   * @param data a string, as UTF-8, or bytes, which are copied.
+   * @returns false if more than `highWaterMark` bytes wait: {@link ConnectionHandler.drain} tells when few enough do.
+   * Also false on a connection that has ended, or was ended from this side: then nothing is written. Where more than
+   * `maxWriteBuffer` bytes would wait, the connection is closed: `overflow`. And false on one whose loop does not run:
+   * then it is sent when that runs.
+   * @throws `TypeError` for what is neither a string nor a Uint8Array.
+   */
+  write(data: string | Uint8Array): boolean
+  /**
+   * Ends this side, when all that was written has been sent. The connection ends when the peer's side has, too.
+   *
+   * @param data is written before.
+   */
+  end(data?: string | Uint8Array): void
+  /** Cuts the connection off: the peer sees a reset; what was not sent is lost. `close` comes with `aborted`. */
+  abort(): void
+  /**
+   * Reads nothing more until {@link resume}, so that the peer comes to feel it. What was read already still comes. The
+   * peer's end is not seen meanwhile, and silence counts as idle.
+   */
+  pause(): void
+  /** Reads again. */
+  resume(): void
+  /**
+   * Calls `write`, and has what it writes leave in one system call. So does all that is written without a pause, in a
+   * callback or elsewhere; this says that it matters.
+   *
+   * @returns what it returns.
+   */
+  cork<T>(write: () => T): T
+  /**
+   * Has what was written sent now, on all connections of the loop, rather than when the batch is over: for a callback
+   * that goes on computing.
+   */
+  flush(): void
+  /**
+   * The stream of this connection, which takes it over: from now on its handler is not called, but for `close`. It
+   * behaves as a `net.Socket` does. To be called while nothing has been missed, as in `open`.
+   */
+  toStream(): Duplex
+  /** How many bytes wait to be sent. */
+  get bufferedAmount(): number
+  /** The peer's address. */
+  get remoteAddress(): SocketAddress | undefined
+  /** The address on this side; undefined if it is asked for only when the connection has ended. */
+  get localAddress(): SocketAddress | undefined
+}
+
+/**
+ * Why a connection has ended.
+ *
+ * | reason | |
+ * |---|---|
+ * | `end` | both sides have ended it, in order |
+ * | `reset` | the peer has reset it |
+ * | `aborted` | {@link Connection.abort}, or its stream was destroyed |
+ * | `idle` | nothing came and nothing could be sent for `idleTimeoutMs` |
+ * | `lifetime` | it has lasted for `lifetimeMs` |
+ * | `overflow` | more than `maxWriteBuffer` bytes waited to be sent |
+ * | `frame-too-long` | a frame was longer than its maximum, or had an impossible length |
+ * | `over-limit` | refused because of the limits; `close` never has it, as such a connection is never open (see {@link TcpServer.refused}) |
+ * | `shutdown` | it had not ended by the deadline of {@link TcpServer.close}, or the loop was closed |
+ * | `error` | a callback has thrown, or the system has refused something; the error comes with it |
+ */
+export type CloseReason =
+  | 'end'
+  | 'reset'
+  | 'aborted'
+  | 'idle'
+  | 'lifetime'
+  | 'overflow'
+  | 'frame-too-long'
+  | 'over-limit'
+  | 'shutdown'
+  | 'error'
+
+/**
+ * What happens to connections. Every callback may be left out. For each connection there is one `open`, then what
+ * comes, then one `close`.
+ *
+ * A callback that throws, or returns a promise that rejects, stops the loop, as any callback does; one that throws also
+ * closes its connection, with the reason `error`: `close` is called at once.
+ */
+export interface ConnectionHandler<State = unknown> {
+  /** The connection is there. */
+  open?(conn: Connection<State>): void
+  /**
+   * Bytes have come: a whole frame, where there is framing. `chunk` is the receiver's own; with the option `borrow` it
+   * is valid during the callback only.
+   */
+  data?(conn: Connection<State>, chunk: Buffer): void
+  /**
+   * The peer will send no more. Unless `allowHalfOpen` is set, this side ends when the callback has returned; what was
+   * written by then is sent before.
+   */
+  end?(conn: Connection<State>): void
+  /**
+   * After a `write` that was false: few enough bytes wait to be sent for more to be written. On a connection that was
+   * ended from this side meanwhile: all has been sent.
+   */
+  drain?(conn: Connection<State>): void
+  /** The connection has ended; nothing more of it comes. `error` is there where the reason is `error`. */
+  close?(conn: Connection<State>, reason: CloseReason, error?: Error): void
+}
+
+/** The callbacks of a server. */
+export interface ServerHandler<State = unknown> extends ConnectionHandler<State> {
+  /**
+   * A connection could not be accepted: `EMFILE`, `ENOBUFS`, `ECONNABORTED` and the like. The server tries again by
+   * itself; that it still cannot is not told again. Without this callback such errors are dropped.
+   */
+  error?(error: Error): void
+}
+
+/**
+ * How the bytes of a connection are cut into frames. With any but `raw`, `data` gets whole frames, one each, however
+ * the bytes come in. What is left of a frame when the peer ends is dropped.
+ *
+ * - `'raw'`: bytes as they come.
+ * - `'lines'`: what ends with `\n` or `\r\n`, without it; at most 65 536 bytes.
+ * - a {@link DelimiterFraming} or a {@link LengthFraming}.
+ */
+export type Framing = 'raw' | 'lines' | DelimiterFraming | LengthFraming
+
+/** Frames that end with certain bytes, which are not in them. */
+export interface DelimiterFraming {
+  /** What a frame ends with; not empty. `'\n'` takes a `\r` before it along. */
+  delimiter: string | Uint8Array
+  /** The most bytes of a frame, its delimiter not counted; with more, the connection is closed. Default 65 536. */
+  maxLength?: number
+}
+
+/** Frames that say how long they are. */
+export interface LengthFraming {
+  /** How many bytes the length has. */
+  length: 1 | 2 | 4
+  /** Which of them comes first. Default `big`. */
+  endian?: 'big' | 'little'
+  /** How many bytes of the frame come before the length. Default 0. */
+  offset?: number
+  /** Whether the length counts the whole frame, or only what follows the length. Default false. */
+  inclusive?: boolean
+  /** Whether `data` gets what follows the length only, or the whole frame. Default true where `offset` is 0. */
+  strip?: boolean
+  /** The most bytes of a whole frame; with more, the connection is closed. Default 1 048 576. */
+  maxLength?: number
+}
+
+/** How a connection behaves. */
+export interface ConnectionOptions {
+  /** How what comes is cut into what `data` gets. Default `raw`: as it comes. */
+  framing?: Framing
+  /** Bytes that wait to be sent, above which `write` returns false: 0 to 2^30. Default 65 536. */
+  highWaterMark?: number
+  /** Bytes at or below which `drain` comes after that. Default a quarter of `highWaterMark`. */
+  lowWaterMark?: number
+  /** Bytes that may wait to be sent, 1 to 2^31 − 1; with more the connection is closed: `overflow`. Default 2^24. */
+  maxWriteBuffer?: number
+  /** Milliseconds in which nothing came and nothing could be sent, after which it is closed; 0: never. Default 0. */
+  idleTimeoutMs?: number
+  /** Milliseconds after which it is closed in any case; 0: never. Default 0. */
+  lifetimeMs?: number
+  /** Whether this side stays open when the peer has ended its own, as in `node:net`. Default false. */
+  allowHalfOpen?: boolean
+  /** Sends small writes at once. What is written in one batch leaves together anyway. Default true. */
+  noDelay?: boolean
+  /** Probes a silent peer after so many seconds, 0 to 32 767; 0: never. Default 0. */
+  keepAlive?: number
+  /**
+   * Whether `data` gets a view of shared memory that is valid during the callback only, rather than a copy. `checked`
+   * overwrites it afterwards, so that whoever keeps one finds out. Default false.
+   */
+  borrow?: boolean | 'checked'
+}
+
+/** How a server behaves. */
+export interface ServerOptions extends ConnectionOptions, ListenOptions {
+  /**
+   * The most connections at a time; what comes beyond is closed at once, without `open` and `close`, and counted in
+   * {@link TcpServer.refused}. 1 to 2^18. Default 65 536.
+   */
+  maxConnections?: number
+  /** The most connections at a time from one address, in each of `loops`. Default: no limit but the other. */
+  maxConnectionsPerAddress?: number
+  /**
+   * How many loops serve the connections, 1 to 64: the one that the server was given, and others with a thread each. All
+   * of them feed this one JS thread. The system spreads the connections over them by a hash of their addresses, as with
+   * `reusePort`, and each may have its part of `maxConnections`. The others run while the first is in `run`. Default 1.
+   */
+  loops?: number
+}
+
+/** What `connect` can be told beyond how the connection behaves. */
+export interface ConnectOptions extends ConnectionOptions {
+  /** Milliseconds after which an attempt to connect is given up with `ETIMEDOUT`; 0: the system's patience. Default 0. */
+  connectTimeoutMs?: number
+}
+
+/**
+ * Begins a TCP connection. The loop has to run for it to be made.
+ *
+ * @param handler what happens to the connection; its `open` comes before the promise resolves.
+ * @returns a promise of the connection; it rejects with what the system says, as in `node:net`: `ECONNREFUSED`,
+ * `ETIMEDOUT`, …
+ * @throws `TypeError` or `RangeError` for arguments that make no sense; `ERR_MIOLO_CLOSED` if the loop is.
+ */
+export declare function connect<State = unknown>(
+  loop: EventLoop<never, never>,
+  address: AddressLike,
+  handler?: ConnectionHandler<State>,
+  options?: ConnectOptions,
+): Promise<Connection<State>>
+
+/** How {@link TcpServer.close} goes about it. */
+export interface CloseOptions {
+  /** Milliseconds after which connections that have not ended are cut. Default: they may take as long as they like. */
+  deadlineMs?: number
+}
+
+/** How many connections have ended for which reason. */
+export type ClosedConnections = Partial<Record<CloseReason, number>>
+
+/**
+ * A TCP server: connections are accepted, read, written, framed, timed out and limited by whoever turns the loop, also
+ * while the JS thread is busy; here are the callbacks.
+ *
+ * ```ts
+ * const loop = new EventLoop()
+ * const server = new TcpServer(loop, { data: (conn, chunk) => void conn.write(chunk) })
+ * console.log(server.listen('127.0.0.1:7000'))
+ * await loop.run({})
+ * ```
+ */
+export declare class TcpServer<State = unknown> {
+  #private
+  /**
+   * Makes a server that does not listen yet.
+   *
+   * @param loop serves it while it runs.
+   * @throws `TypeError` or `RangeError` for arguments that make no sense; `ERR_MIOLO_CLOSED`.
+   */
+  constructor(loop: EventLoop<never, never>, handler: ServerHandler<State>, options?: ServerOptions)
+  /**
+   * Listens at an address, such as `127.0.0.1:0` for any free port; may be called again, for another one. Connections
+   * are accepted while the loop runs.
+   *
+   * @returns the address, with the port that the system chose.
+   * @throws an `Error` as of `node:net`: `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL`; `TypeError` for what is no address;
+   * `ERR_MIOLO_CLOSED`.
+   */
+  listen(address: AddressLike): SocketAddress
+  /** The connections that are open. */
+  get connections(): Iterable<Connection<State>> & {
+    readonly size: number
+  }
+  /** How many connections were refused because of the limits: each was closed at once, and never open. */
+  get refused(): number
+  /**
+   * Accepts no more, and ends every connection once what was written to it has been sent. Those that have not ended
+   * by the deadline, since their peers have not, are cut: `shutdown`.
+   *
+   * @returns a promise that resolves when no connection is left, to how many have ended for which reason since. The
+   * loop has to run until then, or to be closed. Another call does nothing but return the same promise: a deadline that
+   * comes with it is not heeded.
+   * @throws `TypeError` or `RangeError` for a deadline that is none.
+   */
+  close(options?: CloseOptions): Promise<ClosedConnections>
 }
 
 export {}

@@ -72,9 +72,9 @@ for (const name of names) {
   })
 }
 
-test('driver is one of two words', (t) => {
+test('driver is one of three words', (t) => {
   const action = (driver: unknown) => () => new EventLoop({ driver: driver as 'thread' })
-  for (const driver of ['', 'auto', 'Thread', 'thread ', 'embedded\0']) {
+  for (const driver of ['', 'Auto', 'Thread', 'thread ', 'embedded\0']) {
     throwsCode(t, action(driver), 'ERR_INVALID_ARG_VALUE', TypeError)
   }
   for (const driver of [null, 0, 5, true, {}, [], ['thread'], Symbol('s'), 1n]) {

@@ -33,11 +33,12 @@ eachDriver('they do so during a flood of timeouts, too', async (t, { open }) => 
   const loop = open<number>()
   for (let timeout = 0; timeout < 100; timeout++) loop.timeoutMs(timeout, 0)
   const run = loop.run({ timeout: (loop, timeout) => void loop.timeoutMs(timeout, 0) })
-  for (let round = 0; round < 5; round++) {
+  // On a busy machine the loop's thread may take its time to begin.
+  for (let round = 0; round < 5 || loop.metrics().events.timeout === 0; round++) {
     await new Promise((resolve) => setTimeout(resolve, 1))
     await new Promise((resolve) => setImmediate(resolve))
   }
-  t.true(loop.metrics().events.timeout > 0)
+  t.pass()
   loop.shutdown()
   await run
 })

@@ -97,7 +97,7 @@ eachDriver('a Sender in a callback of a loop that closes itself', async (t, { op
   })
 })
 
-eachDriver('loops of both drivers side by side', async (t, { open }) => {
+eachDriver('loops of all drivers side by side', async (t, { open }) => {
   const loops = [...drivers, ...drivers].map((driver) => open<number, number>({ driver }))
   const done = await Promise.all(
     loops.map(async (loop) => {
@@ -120,7 +120,7 @@ eachDriver('loops of both drivers side by side', async (t, { open }) => {
       return calls >= 200
     }),
   )
-  t.deepEqual(done, [true, true, true, true])
+  t.true(done.every(Boolean))
 })
 
 eachDriver('hundreds of loops are made, run and closed', async (t, { open }) => {

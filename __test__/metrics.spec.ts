@@ -6,12 +6,14 @@ import { connected } from './support/connected.ts'
 import { eachDriver, eachWay } from './support/drivers.ts'
 import { throwsCode } from './support/errors.ts'
 
-eachDriver('a new loop has done nothing', (t, { open }) => {
+eachDriver('a new loop has done nothing', (t, { open, driver }) => {
   const { ring, ...rest } = open({ eventCapacity: 64 }).metrics()
   t.deepEqual(rest, {
     iterations: 0,
     events: { ready: 0, notify: 0, timeout: 0, interrupted: 0 },
     doorbells: { toJs: 0, toLoop: 0 },
+    turner: driver === 'thread' ? 'thread' : 'js',
+    handovers: 0,
     pollTimeMs: 0,
     dispatchTimeMs: 0,
   })

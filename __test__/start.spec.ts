@@ -13,10 +13,14 @@ const withTerminal =
   process.platform === 'linux' && isInstalled('socat') ? test.serial : test.serial.skip
 
 const SERVES = /serves echo on 127\.0\.0\.1:(\d+)/
-const READY = /Ctrl-C ends it\.\r?\n/
+const READY = /Ctrl-C ends both\.\r?\n/
 
-function start(t: ExecutionContext, address = '127.0.0.1:0'): Program {
-  const program = new Program(typescript('examples/start.ts', address))
+function start(
+  t: ExecutionContext,
+  address = '127.0.0.1:0',
+  redisAddress = '127.0.0.1:0',
+): Program {
+  const program = new Program(typescript('examples/start.ts', address, redisAddress))
   t.teardown(() => program.close())
   return program
 }
@@ -34,6 +38,8 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     const [, port] = await program.says(SERVES)
     await program.says(READY)
     t.is(await echo(Number(port), 'hello'), 'hello')
+    const [, keysPort] = await program.says(/serves keys on 127\.0\.0\.1:(\d+)/)
+    t.is(await echo(Number(keysPort), 'PING\r\n'), '+PONG\r\n')
 
     const { stdout, ...end } = await program.end(signal)
     t.deepEqual(end, { code: 0, signal: null, stderr: '' })
@@ -50,6 +56,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       'wrote: one',
       'closed after 2 lines',
       `nc 127.0.0.1 ${port}`,
+      `redis-cli -h 127.0.0.1 -p ${keysPort}`,
       'Shut down. Connections: 1, bytes: 5.',
     ]
     const places = expected.map((line) => stdout.indexOf(line))
@@ -79,20 +86,27 @@ test.serial('an address in use is told, and another way', async (t) => {
 
   const { code, stderr } = await start(t, address).ended()
   t.is(code, 1)
-  t.is(stderr, `\n${address} is in use. Another address: npm start -- 127.0.0.1:7001\n`)
+  t.is(stderr, inUse(address))
+  const other = await start(t, '127.0.0.1:0', address).ended()
+  t.is(other.code, 1)
+  t.is(other.stderr, inUse(address))
 })
+
+function inUse(address: string): string {
+  return `\n${address} is in use. Other addresses: npm start -- 127.0.0.1:8000 127.0.0.1:8001\n`
+}
 
 test.serial('what is no address is told', async (t) => {
   const { code, stderr } = await start(t, 'nowhere').ended()
   t.is(code, 1)
-  t.regex(stderr, /^\nCannot serve on nowhere: .*must be an IP address and a port.*\n$/)
+  t.regex(stderr, /^\nCannot serve echo on nowhere: .*must be an IP address and a port.*\n$/)
 })
 
 withTerminal('a terminal gets a line of metrics, and its Ctrl-C ends it', async (t) => {
   // socat runs it on a terminal of its own, where it types what we write.
   const shell = 'trap true INT; $START; echo exit code $?'
   const socat = ['socat', '-t', '60', '-', `SYSTEM:${shell},pty,setsid,ctty,echo=0,stderr`] as const
-  const START = typescript('examples/start.ts', '127.0.0.1:0').join(' ')
+  const START = typescript('examples/start.ts', '127.0.0.1:0', '127.0.0.1:0').join(' ')
   const program = new Program(socat, { env: { START } })
   t.teardown(() => program.close())
 
@@ -101,7 +115,9 @@ withTerminal('a terminal gets a line of metrics, and its Ctrl-C ends it', async 
   await program.says(/\r.\[Kconnections 0 · echoed 0 MB/)
   const text = 'x'.repeat(100_000)
   t.is(await echo(Number(port), text), text)
-  await program.says(/\r.\[Kconnections 0 · echoed 0\.1 MB · ready \d+ · doorbells \d+/)
+  await program.says(
+    /\r.\[Kconnections 0 · echoed 0\.1 MB · turns [\d,]+, by the (JS|loop) thread · /,
+  )
 
   program.child.stdin?.write('\x03')
   await program.says(/Shut down\. Connections: 1, bytes: 100,000\.\r\nexit code 0\r\n/)

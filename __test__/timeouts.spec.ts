@@ -411,3 +411,18 @@ eachDriver('an idle loop with a far timeout does not turn', async (t, { open }) 
   loop.shutdown()
   await run
 })
+
+eachDriver('timeouts that nobody asks for make room all the same', async (t, { open }) => {
+  const loop = open<number>({ timerCapacity: 4 })
+  const run = loop.run({})
+  for (let round = 0; round < 3; round++) {
+    for (let timeout = 0; timeout < 4; timeout++) loop.timeoutMs(timeout, 0)
+    const seen = loop.metrics().events.timeout
+    while (loop.metrics().events.timeout < seen + 4 || loop.metrics().ring.depth > 0) {
+      await new Promise((resolve) => setTimeout(resolve, 1))
+    }
+  }
+  t.notThrows(() => loop.timeoutMs(0, 0))
+  loop.shutdown()
+  await run
+})

@@ -124,7 +124,7 @@ test('wrong use does not compile', (t) => {
     loop.register(stream, 1, PollOpt.edge(), EventSet.readable())
     const made = [
       // @ts-expect-error there is no such driver
-      new EventLoop({ driver: 'auto' }),
+      new EventLoop({ driver: 'native' }),
       // @ts-expect-error there is no such setting
       new EventLoop({ notify_capacity: 1 }),
       // @ts-expect-error sets are not made
@@ -172,7 +172,9 @@ test('handles, addresses, errors and metrics', (t) => {
   expectTypeOf<LoopMetrics['events']>().toEqualTypeOf<
     Record<'ready' | 'notify' | 'timeout' | 'interrupted', number>
   >()
-  expectTypeOf<EventLoopConfig['driver']>().toEqualTypeOf<'thread' | 'embedded' | undefined>()
+  expectTypeOf<EventLoopConfig['driver']>().toEqualTypeOf<
+    'auto' | 'thread' | 'embedded' | undefined
+  >()
   expectTypeOf<object>().toExtend<EventLoopConfig>()
   t.pass()
 })

@@ -16,11 +16,12 @@ export interface EventLoopConfig {
   /** The most events that may wait for the JS thread, 16 to 2^20, rounded up to a power of two. Default 8192. */
   eventCapacity?: number
   /**
-   * Who turns the loop. `thread`: a native thread; I/O goes on while JavaScript is busy. `embedded`: the JS thread, out
-   * of Node's own loop; no hand-over between threads, the faster of the two with few connections or few cores. Where
-   * Node's loop cannot be watched (Windows, Bun, Deno) it is `thread` all the same. Default `thread`.
+   * Who turns the loop. `auto`: the JS thread, out of Node's own loop, without a hand-over between threads; and when it is
+   * busy with something else for a few milliseconds, a native thread, until calm returns. `thread`: a native thread,
+   * always; the JS thread spends the least then. `embedded`: the JS thread, always; there is no other. Where Node's loop
+   * cannot be watched (Windows, Bun, Deno) it is `thread` all the same. Default `auto`.
    */
-  driver?: 'thread' | 'embedded'
+  driver?: 'auto' | 'thread' | 'embedded'
   /**
    * Microseconds to look again before sleeping, 0 to 1 000 000: latency for CPU time, for those who have a core to
    * spare. Default 0.
@@ -28,12 +29,12 @@ export interface EventLoopConfig {
   spinUs?: number
 }
 
-const DRIVERS = ['thread', 'embedded'] as const
+const DRIVERS = ['auto', 'thread', 'embedded'] as const
 
 /** The configuration with its defaults, checked. @internal */
 export function resolve(config: EventLoopConfig | undefined): Required<EventLoopConfig> {
   const given = options(config, 'config')
-  const { driver = 'thread' } = given
+  const { driver = 'auto' } = given
   const number = (name: keyof EventLoopConfig, missing: number, min: number, max: number) =>
     given[name] === undefined ? missing : integer(given[name], `config.${name}`, min, max)
   return {

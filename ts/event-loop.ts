@@ -1,4 +1,4 @@
-import { Bridge } from './bridge/bridge.ts'
+import { Bridge, kBridge } from './bridge/bridge.ts'
 import { type EventLoopConfig, resolve } from './config.ts'
 import { invalidType, LoopError } from './errors.ts'
 import { EventSet } from './event-set.ts'
@@ -33,7 +33,7 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
   #shutdown = false
 
   /**
-   * Makes a loop that stands still; its thread starts with the first `run`.
+   * Makes a loop that stands still; its thread, where its driver has one, starts with the first `run`.
    *
    * @throws `TypeError` or `RangeError` for a configuration that makes no sense.
    */
@@ -208,6 +208,12 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
   /** {@link close}, at the end of a `using` block. */
   [Symbol.dispose](): void {
     this.close()
+  }
+
+  /** What servers and connections go to. @internal */
+  [kBridge](): Bridge<Timeout, Message> {
+    this.#checkOpen()
+    return this.#bridge
   }
 
   #checkOpen(): void {

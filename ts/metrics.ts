@@ -2,13 +2,16 @@
 export interface LoopMetrics {
   /** Turns of the loop. */
   iterations: number
-  /** Events of the loop, by kind, counted before stale ones are dropped and those of one socket are merged. */
+  /**
+   * Events of the loop, by kind, counted before stale ones are dropped and those of one socket are merged. What happens
+   * to the connections of servers is not among them.
+   */
   events: {
-    /** Sockets that a turn of the loop found ready. */
+    /** Registered sockets that a turn of the loop found ready. */
     ready: number
     /** Messages, one each. */
     notify: number
-    /** Timeouts that were due. */
+    /** Timeouts that were set by `timeoutMs` and were due. */
     timeout: number
     /** Polls that a signal, or `interrupt()`, ended. */
     interrupted: number
@@ -29,6 +32,10 @@ export interface LoopMetrics {
     /** How many fit. */
     capacity: number
   }
+  /** Who turns the loop now: the JS thread, or a native one. */
+  turner: 'js' | 'thread'
+  /** How often the loop went from the one to the other, both ways counted. Only with the driver `auto`. */
+  handovers: number
   /** Milliseconds spent in the poll: sleeping, for the most part. */
   pollTimeMs: number
   /** Milliseconds that the JS thread spent on delivering events, callbacks included. */

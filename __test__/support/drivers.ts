@@ -5,8 +5,8 @@ import { EventLoop, type EventLoopConfig, type Handler } from 'miolo'
 
 import { within } from './deadline.ts'
 
-export type Driver = 'thread' | 'embedded'
-export const drivers: readonly Driver[] = ['thread', 'embedded']
+export type Driver = 'thread' | 'embedded' | 'auto'
+export const drivers: readonly Driver[] = ['thread', 'embedded', 'auto']
 
 /** What a test gets: everything opened through it is closed at its end, however it ends. */
 export interface Stage {

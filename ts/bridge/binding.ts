@@ -17,12 +17,16 @@ export interface NativeAddress {
 }
 
 interface Binding {
+  readonly DRIVER_THREAD: number
+  readonly DRIVER_EMBEDDED: number
+  readonly DRIVER_AUTO: number
   loopOpen(settings: NativeSettings, memory: Int32Array): NativeLoop | number
   loopRun(loop: NativeLoop, pump: () => void): number
   loopRest(loop: NativeLoop): void
   loopTurn(loop: NativeLoop, milliseconds: number): void
   loopFlush(loop: NativeLoop): void
   loopSpin(loop: NativeLoop): void
+  loopWake(loop: NativeLoop): void
   loopNow(loop: NativeLoop): number
   loopKeepAlive(loop: NativeLoop, keep: boolean): void
   loopInterrupt(loop: NativeLoop): void
@@ -41,6 +45,32 @@ interface Binding {
   readonly SENDER_LOOP_GONE: number
   readonly SENDER_NOT_SHARED: number
   readonly SENDER_NO_LANE: number
+
+  connectionsOpen(loop: NativeLoop, memory: Int32Array): void
+  connectionsTakeLarge(loop: NativeLoop): Buffer | null
+  serverOpen(
+    loop: NativeLoop,
+    connection: NativeConnectionOptions,
+    server: NativeServerOptions,
+  ): number
+  serverListen(loop: NativeLoop, server: number, address: string): NativeAddress | number
+  serverStop(loop: NativeLoop, server: number): void
+  serverShutDown(loop: NativeLoop, server: number, patienceMs: number): void
+  serverRemove(loop: NativeLoop, server: number): void
+  serverRefused(loop: NativeLoop, server: number): number
+  serverConnections(loop: NativeLoop, server: number): number
+  connectionConnect(
+    loop: NativeLoop,
+    address: string,
+    options: NativeConnectionOptions,
+    patienceMs: number,
+  ): { slot: number; generation: number } | number
+  connectionAddress(
+    loop: NativeLoop,
+    slot: number,
+    generation: number,
+    ofPeer: boolean,
+  ): NativeAddress | number
 
   addressParse(text: string): NativeAddress | null
   listenerBind(address: string, options: NativeListenOptions): NativeSocket | number
@@ -74,13 +104,41 @@ interface NativeSettings {
   timerTickMs: number
   timerCapacity: number
   spinUs: number
-  embedded: boolean
+  driver: number
 }
 
 interface NativeListenOptions {
   backlog: number
   reusePort: boolean
   ipv6Only: boolean
+}
+
+/** 0 milliseconds or seconds: never. */
+export interface NativeConnectionOptions {
+  framing: NativeFraming
+  highWaterMark: number
+  lowWaterMark: number
+  maxWriteBuffer: number
+  idleTimeoutMs: number
+  lifetimeMs: number
+  noDelay: boolean
+  keepAlive: number
+}
+
+export interface NativeFraming {
+  kind: 'raw' | 'lines' | 'delimiter' | 'length'
+  max: number
+  delimiter?: Buffer
+  lengthBytes?: number
+  littleEndian?: boolean
+  offset?: number
+  inclusive?: boolean
+  strip?: boolean
+}
+
+export interface NativeServerOptions extends NativeListenOptions {
+  maxConnections: number
+  maxConnectionsPerAddress: number
 }
 
 type NativeRegistration = [

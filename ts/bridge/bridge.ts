@@ -21,6 +21,7 @@ import type { PollOpt } from '../poll-opt.ts'
 import type { TimeoutHandle } from '../timeout-handle.ts'
 import { native, type NativeLoop } from './binding.ts'
 import { Commands } from './commands.ts'
+import { Connections } from './connections.ts'
 import { Delivery } from './delivery.ts'
 import { Events } from './events.ts'
 import { LaneReceiver } from './lane.ts'
@@ -35,6 +36,13 @@ import { Timers } from './timers.ts'
 const TURN_MS = 8
 /** Milliseconds after which the clocks are compared again: they may differ in whether they go on while a machine sleeps. */
 const CLOCK_MS = 1000
+
+/** Native's numbers. */
+const DRIVERS = {
+  thread: native.DRIVER_THREAD,
+  embedded: native.DRIVER_EMBEDDED,
+  auto: native.DRIVER_AUTO,
+}
 
 /** A `run` or `runOnce` in progress. */
 interface Run<Timeout, Message> {
@@ -58,13 +66,15 @@ function closeAll(): void {
   for (const bridge of active) bridge.close()
 }
 
+/** The key under which an event loop shows its bridge. */
+export const kBridge: unique symbol = Symbol('miolo.bridge')
+
 export class Bridge<Timeout, Message> {
   closed = false
   hasRef = true
   readonly #memory: LoopMemory
   readonly #words: Int32Array
   readonly #config: Required<EventLoopConfig>
-  readonly #isEmbedded: boolean
   readonly #native: NativeLoop
   readonly #events: Events
   readonly #commands: Commands
@@ -77,6 +87,9 @@ export class Bridge<Timeout, Message> {
   /** What native code calls. It must not keep the loop from being collected. */
   readonly #pumpFromOutside: () => void
   #lanesMemory: Int32Array | undefined
+  #connections: Connections | undefined
+  /** Loops that run whenever this one does, and the end of their last run. */
+  readonly #followers = new Map<EventLoop, Promise<void>>()
   #run: Run<Timeout, Message> | undefined
   #isSync = false
   #isPumping = false
@@ -94,8 +107,7 @@ export class Bridge<Timeout, Message> {
     this.#memory = new LoopMemory(config.eventCapacity)
     this.#words = this.#memory.words
     // Bun and Deno have no libuv to embed in, and asking Bun for it ends the process.
-    this.#isEmbedded =
-      config.driver === 'embedded' && !('bun' in process.versions || 'deno' in process.versions)
+    const canEmbed = !('bun' in process.versions || 'deno' in process.versions)
     const { eventRecords, commandRecords, registrations } = this.#memory.layout
     const opened = native.loopOpen(
       {
@@ -107,7 +119,7 @@ export class Bridge<Timeout, Message> {
         timerTickMs: config.timerTickMs,
         timerCapacity: config.timerCapacity,
         spinUs: config.spinUs,
-        embedded: this.#isEmbedded,
+        driver: DRIVERS[canEmbed ? config.driver : 'thread'],
       },
       this.#words,
     )
@@ -128,6 +140,7 @@ export class Bridge<Timeout, Message> {
       local: this.#local,
       lanes: this.#lanes,
       capacity: config.notifyCapacity,
+      send: () => this.#send(),
       returned: (value) => this.#returned(value),
     })
     this.#pumpFromOutside = pumpOf(this)
@@ -194,14 +207,42 @@ export class Bridge<Timeout, Message> {
     }
     active.add(this as unknown as Bridge<never, never>)
     return new Promise((resolve, reject) => {
-      this.#run = { ...begun, resolve, reject }
+      const run = { ...begun, resolve, reject }
+      this.#run = run
+      for (const follower of this.#followers.keys()) this.#runFollower(follower, run)
       this.#pumpSoon()
     })
+  }
+
+  /** Another loop, which runs whenever this one does; what is thrown there fails the run of this one. */
+  addFollower(follower: EventLoop): void {
+    this.#followers.set(follower, Promise.resolve())
+    if (this.#run !== undefined) this.#runFollower(follower, this.#run)
+  }
+
+  removeFollower(follower: EventLoop): void {
+    this.#followers.delete(follower)
+  }
+
+  #runFollower(follower: EventLoop, run: Run<Timeout, Message>): void {
+    const follow = async () => {
+      // A run that was over before its turn has no use for it.
+      if (this.#run === run && this.#followers.has(follower)) await follower.run({})
+    }
+    const last = this.#followers.get(follower) as Promise<void>
+    this.#followers.set(
+      follower,
+      last.then(follow).catch((error) => this.#finish(run, error)),
+    )
   }
 
   #finish(run: Run<Timeout, Message>, ...failure: [error?: unknown]): void {
     if (this.#run !== run) return
     this.#run = undefined
+    for (const follower of this.#followers.keys()) {
+      // One that does not run would keep it for its next run.
+      if (follower[kBridge]().isActive()) follower.shutdown()
+    }
     active.delete(this as unknown as Bridge<never, never>)
     clearTimeout(run.limit)
     if (this.#immediate) clearImmediate(this.#immediate)
@@ -259,6 +300,7 @@ export class Bridge<Timeout, Message> {
         return this.#pumpSoon()
       }
       if (outcome === 'batch') {
+        this.#send()
         if (run.isOnce) break
         continue
       }
@@ -297,14 +339,34 @@ export class Bridge<Timeout, Message> {
     const words = this.#words
     this.#publish()
     if (Atomics.load(words, at.MAIL) !== 0 || Atomics.load(words, at.WANT_ROOM) !== 0) return true
+    if (!this.#commands.arePending()) return false
+    if (Atomics.load(words, at.TURNER) === at.TURNER_JS) return true
     // A loop thread that is awake looks at the commands before it sleeps.
-    return (
-      this.#commands.arePending() && (this.#isEmbedded || Atomics.load(words, at.LOOP_PARKED) !== 0)
-    )
+    if (Atomics.load(words, at.LOOP_PARKED) === 0) return false
+    // What is to be sent it sends itself, which is worth waking it for.
+    return !this.#wakeToSend()
+  }
+
+  /** At the end of a batch: has what was written to connections sent, all that is for one of them at once. */
+  #send(): void {
+    if (!this.#commands.hasTransfers) return
+    this.#publish()
+    if (Atomics.load(this.#words, at.TURNER) === at.TURNER_JS) this.#flush()
+    else if (Atomics.load(this.#words, at.LOOP_PARKED) !== 0) this.#wakeToSend()
+  }
+
+  /** Wakes the loop thread if connections are asked something. */
+  #wakeToSend(): boolean {
+    if (!this.#commands.hasTransfers) return false
+    this.#commands.hasTransfers = false
+    // From here on it counts as awake, and is not woken again.
+    if (Atomics.exchange(this.#words, at.LOOP_PARKED, 0) !== 0) native.loopWake(this.#native)
+    return true
   }
 
   #flush(): void {
     this.#publish()
+    this.#commands.hasTransfers = false
     native.loopFlush(this.#native)
     if (this.#commands.arePending()) throw corrupt('the command ring')
   }
@@ -465,6 +527,34 @@ export class Bridge<Timeout, Message> {
     return registration.slot
   }
 
+  // Connections
+
+  /** The loop's connections, which take up memory only once there is a server or a connection. */
+  connections(): Connections {
+    if (this.#connections === undefined) {
+      this.#connections = new Connections(
+        this.#native,
+        this.#commands,
+        () => this.#flush(),
+        () => this.#pumpSoon(),
+      )
+      this.#delivery.addConnections(this.#connections)
+    }
+    return this.#connections
+  }
+
+  /** Has the native side take in what was asked of it, at once. */
+  flushNow(): void {
+    this.#flush()
+    // What came of it is to be delivered.
+    this.#pumpSoon()
+  }
+
+  /** The native loop, for calls that connections make. */
+  get native(): NativeLoop {
+    return this.#native
+  }
+
   // The rest
 
   interrupt(): void {
@@ -505,6 +595,8 @@ export class Bridge<Timeout, Message> {
         highWater: count(at.METRIC_EVENT_RING_HIGH_WATER),
         capacity: this.#memory.layout.eventRecords,
       },
+      turner: Atomics.load(words, at.TURNER) === at.TURNER_JS ? 'js' : 'thread',
+      handovers: count(at.METRIC_HANDOVERS),
       pollTimeMs: count(at.METRIC_POLL_TIME_NS) / 1e6,
       dispatchTimeMs: this.#dispatchMs,
     }
@@ -519,6 +611,8 @@ export class Bridge<Timeout, Message> {
     // In a callback the pump ends the run, when it knows whether the callback throws.
     if (this.#run && !this.#isPumping) this.#finish(this.#run)
     native.loopClose(this.#native)
+    for (const follower of this.#followers.keys()) follower.close()
+    this.#connections?.close()
   }
 }
 

@@ -17,6 +17,11 @@ export class Commands {
   #published = 0
   /** The native side's head as last read. */
   #head = 0
+  /** Connections are asked something: that is for whoever turns the loop, at the end of a batch. */
+  hasTransfers = false
+  /** The last `send`: the tail before it, and where its record lies. */
+  #lastSend = -1
+  #lastSendIndex = 0
 
   /** `flush` publishes, and has the native side take in all that is in the ring, or throws. */
   constructor(memory: LoopMemory, flush: () => void) {
@@ -40,6 +45,43 @@ export class Commands {
 
   rearm(slot: number, generation: number): void {
     this.#write(this.#place(), at.COMMAND_REARM, slot, generation)
+  }
+
+  /** Asks for bytes of the outbound arena to be sent. */
+  send(slot: number, generation: number, position: number, length: number): void {
+    const index = this.#place()
+    this.#words[index + 2] = position
+    this.#words[index + 3] = length
+    this.#lastSend = this.#tail
+    this.#lastSendIndex = index
+    this.#write(index, at.COMMAND_WRITE, slot, generation)
+    this.hasTransfers = true
+  }
+
+  /** Whether the last command is a `send` for this connection that can still be made longer. */
+  canExtend(slot: number, generation: number): boolean {
+    const index = this.#lastSendIndex
+    return (
+      this.#published !== this.#tail &&
+      ((this.#lastSend + 1) | 0) === this.#tail &&
+      this.#words[index + 1] === slot &&
+      this.#words[index] === (at.COMMAND_WRITE | (generation << at.GENERATION_SHIFT))
+    )
+  }
+
+  /** Makes the last `send` longer. */
+  extend(length: number): void {
+    const index = this.#lastSendIndex + 3
+    this.#words[index] = (this.#words[index] as number) + length
+  }
+
+  /** Asks something else of a connection: one of the `COMMAND_…` kinds, and what it wants to know. */
+  connection(kind: number, slot: number, generation: number, argument = 0): void {
+    const index = this.#place()
+    this.#words[index + 2] = argument
+    this.#words[index + 3] = 0
+    this.#write(index, kind, slot, generation)
+    this.hasTransfers = true
   }
 
   /** Lets the native side see what was written. */

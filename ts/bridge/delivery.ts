@@ -7,6 +7,7 @@ import { EventSet } from '../event-set.ts'
 import type { EventLoop } from '../event-loop.ts'
 import type { Handler } from '../handler.ts'
 import type { Commands } from './commands.ts'
+import type { Connections } from './connections.ts'
 import type { Events } from './events.ts'
 import type { LaneReceiver } from './lane.ts'
 import * as at from './layout.ts'
@@ -24,6 +25,8 @@ const LOCAL = at.LANES
 const CALLBACKS = 16
 /** How many messages are read from a lane before its Sender gets the room back, less one. */
 const RELEASE_MASK = 63
+/** Milliseconds after which what was written is sent though the batch goes on. */
+const SEND_MS = 1
 
 export interface Sources<Timeout, Message> {
   loop: EventLoop<Timeout, Message>
@@ -35,8 +38,12 @@ export interface Sources<Timeout, Message> {
   registrations: Registrations
   local: MessageQueue<Message>
   lanes: LaneReceiver[]
+  /** Once there are any. */
+  connections?: Connections
   /** The most messages that can wait. */
   capacity: number
+  /** Has what was written to connections sent. */
+  send(): void
   /** What to do with what a callback returned, if it returned anything. */
   returned(value: unknown): void
 }
@@ -51,9 +58,16 @@ export class Delivery<Timeout, Message> {
   #lane = LOCAL
   /** Callbacks since the last look at the clock. */
   #callbacks = 0
+  /** When what was written is to be sent at the latest. */
+  #sendAt = 0
 
   constructor(from: Sources<Timeout, Message>) {
     this.#from = from
+  }
+
+  /** There are connections from now on. */
+  addConnections(connections: Connections): void {
+    this.#from.connections = connections
   }
 
   /**
@@ -74,7 +88,12 @@ export class Delivery<Timeout, Message> {
         if (this.isClosed) return 'closed'
         if (++this.#callbacks > CALLBACKS) {
           this.#callbacks = 0
-          if (performance.now() > deadline) return 'yield'
+          const now = performance.now()
+          if (now > this.#sendAt) {
+            this.#sendAt = now + SEND_MS
+            this.#from.send()
+          }
+          if (now > deadline) return 'yield'
         }
       }
     } finally {
@@ -106,17 +125,32 @@ export class Delivery<Timeout, Message> {
         this.#lane = slot
         this.#from.lanes[slot]?.look()
         return
-      case at.EVENT_TIMEOUT:
+      case at.EVENT_TIMEOUT: {
         if (!timers.isCurrent(slot, generation)) return
         this.isMidBatch = true
-        this.#returned(handler.timeout?.(loop, timers.remove(slot)))
+        // Also where there is no callback for it.
+        const timeout = timers.remove(slot)
+        this.#returned(handler.timeout?.(loop, timeout))
         return
+      }
       case at.EVENT_INTERRUPTED:
         this.isMidBatch = true
         this.#returned(handler.interrupted?.(loop))
         return
-      default:
-        throw corrupt('an event')
+      default: {
+        const { connections } = this.#from
+        if (connections === undefined) throw corrupt('an event')
+        this.isMidBatch = true
+        this.#returned(
+          connections.deliver(
+            events.kind(),
+            slot,
+            generation,
+            events.argument(),
+            events.argumentHigh(),
+          ),
+        )
+      }
     }
   }
 

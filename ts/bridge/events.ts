@@ -56,6 +56,10 @@ export class Events {
     return this.#words[this.#index + 2] as number
   }
 
+  argumentHigh(): number {
+    return this.#words[this.#index + 3] as number
+  }
+
   /** Takes the readiness that has come together for a slot since it was last taken. */
   takeReadiness(slot: number): number {
     const word = this.#readiness + slot

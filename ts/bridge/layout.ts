@@ -23,37 +23,48 @@ export const LOCAL_SENT = 112
 export const WANT_ROOM = 128
 /** 1: the loop has failed, and the binding can tell why; Rust writes. */
 export const FAULT = 144
+/** Who turns the loop: `TURNER_THREAD` or `TURNER_JS`; Rust writes. */
+export const TURNER = 160
 /** 1: some Sender has sent messages that are not yet counted into an iteration. */
-export const MAIL = 160
+export const MAIL = 176
 /** Messages handed to `notify`; a count that wraps. JavaScript writes. */
-export const LEFT = 176
+export const LEFT = 192
 /** Where the counters begin. */
-export const METRICS = 192
+export const METRICS = 208
 /** Words before the event ring. */
-export const CONTROL_WORDS = 256
+export const CONTROL_WORDS = 272
+
+// Who turns the loop
+
+/** A native thread. */
+export const TURNER_THREAD = 0
+/** The JS thread. */
+export const TURNER_JS = 1
 
 // Counters of 64 bits, two words each, low word first; Rust writes
 
 /** How many counters there is space for. */
 export const METRIC_CAPACITY = 32
 /** Iterations of the loop. */
-export const METRIC_ITERATIONS = 192
+export const METRIC_ITERATIONS = 208
 /** `ready` events. */
-export const METRIC_READY = 194
+export const METRIC_READY = 210
 /** `notify` events. */
-export const METRIC_NOTIFY = 196
+export const METRIC_NOTIFY = 212
 /** `timeout` events. */
-export const METRIC_TIMEOUT = 198
+export const METRIC_TIMEOUT = 214
 /** `interrupted` events. */
-export const METRIC_INTERRUPTED = 200
+export const METRIC_INTERRUPTED = 216
 /** Doorbells rung for JavaScript. */
-export const METRIC_DOORBELLS_TO_JS = 202
+export const METRIC_DOORBELLS_TO_JS = 218
 /** Doorbells rung for the loop. */
-export const METRIC_DOORBELLS_TO_LOOP = 204
+export const METRIC_DOORBELLS_TO_LOOP = 220
 /** The most records there have been in the event ring. */
-export const METRIC_EVENT_RING_HIGH_WATER = 206
+export const METRIC_EVENT_RING_HIGH_WATER = 222
 /** Nanoseconds spent in the poll. */
-export const METRIC_POLL_TIME_NS = 208
+export const METRIC_POLL_TIME_NS = 224
+/** How often the loop was handed over, from the one thread to the other. */
+export const METRIC_HANDOVERS = 226
 
 // Records: generation << GENERATION_SHIFT | kind, slot, argument (two words, low word first)
 
@@ -78,6 +89,23 @@ export const EVENT_TIMEOUT = 3
 export const EVENT_INTERRUPTED = 4
 /** The batch ends. */
 export const EVENT_TICK = 5
+/**
+ * A connection (slot, generation) is open. Argument: for IPv4 the peer's address (low word, first byte
+ * highest), its port << 16 | the server; otherwise 0, the server.
+ */
+export const EVENT_OPEN = 6
+/** Bytes have come for a connection: their position in the inbound arena (low word), how many. */
+export const EVENT_DATA = 7
+/** A frame has come that the arena is too small for: it is the next of those that are kept natively. */
+export const EVENT_LARGE = 8
+/** A connection's peer has ended its side. */
+export const EVENT_END = 9
+/** Few enough bytes wait on a connection for more to be written. */
+export const EVENT_DRAIN = 10
+/** A connection has ended, or could not be made: the reason (low word), the errno, 0 if there is none. */
+export const EVENT_CLOSE = 11
+/** A server (slot) could not accept: the errno (low word). */
+export const EVENT_SERVER_ERROR = 12
 
 // Kinds of commands, from JavaScript to the loop
 
@@ -90,6 +118,18 @@ export const COMMAND_SET_TIMER = 1
 export const COMMAND_CLEAR_TIMER = 2
 /** Rearm a level-triggered registration (slot, generation) whose `ready` has been handled. */
 export const COMMAND_REARM = 3
+/** Send bytes on a connection: their position in the outbound arena (low word), how many. */
+export const COMMAND_WRITE = 4
+/** End this side of a connection, once all is sent. */
+export const COMMAND_END = 5
+/** Close a connection for a reason (low word), of those below. */
+export const COMMAND_CLOSE = 6
+/** Read no more from a connection. */
+export const COMMAND_PAUSE = 7
+/** Read again. */
+export const COMMAND_RESUME = 8
+/** Tell when few enough bytes wait on a connection. */
+export const COMMAND_WANT_DRAIN = 9
 
 // Readiness words: generation << GENERATION_SHIFT | bits, the bits those of EventSet
 
@@ -103,6 +143,29 @@ export const READINESS_ERROR = 4
 export const READINESS_HUP = 8
 /** All the bits there are. */
 export const READINESS_MASK = 15
+
+// Why a connection ended
+
+/** Both sides have ended. */
+export const CLOSE_END = 0
+/** The peer has reset it. */
+export const CLOSE_RESET = 1
+/** It was aborted from this side. */
+export const CLOSE_ABORTED = 2
+/** It was silent for too long. */
+export const CLOSE_IDLE = 3
+/** It was too old. */
+export const CLOSE_LIFETIME = 4
+/** Too much waited to be sent. */
+export const CLOSE_OVERFLOW = 5
+/** A frame was too long. */
+export const CLOSE_FRAME_TOO_LONG = 6
+/** There were too many connections. */
+export const CLOSE_OVER_LIMIT = 7
+/** Its server was closed. */
+export const CLOSE_SHUTDOWN = 8
+/** An error. */
+export const CLOSE_ERROR = 9
 
 // Limits of a layout
 
@@ -137,6 +200,27 @@ export const LANE_BYTES = 524288
 export const LANE_WORDS = 131200
 /** Words of all lanes. */
 export const LANES_WORDS = 8396800
+
+// Connections, in memory of their own
+
+/** Inbound bytes given back; a count that wraps. JavaScript writes. */
+export const INBOUND_HEAD = 0
+/** Outbound bytes given back; a count that wraps. Rust writes. */
+export const OUTBOUND_HEAD = 16
+/** For each connection's slot the bytes that the system has taken; a count that wraps. Rust writes. */
+export const SENT = 32
+/** The most connections of a loop. */
+export const MAX_CONNECTIONS = 262144
+/** The first word of the inbound arena. */
+export const INBOUND = 262176
+/** The first word of the outbound arena. */
+export const OUTBOUND = 524320
+/** Words of all that. */
+export const CONNECTIONS_WORDS = 786464
+/** Bytes of an arena, a power of two. */
+export const ARENA_BYTES = 1048576
+/** Where a span of an arena begins is a multiple of this. */
+export const ARENA_ALIGN = 8
 
 /** Where the rings and the readiness words of one loop are. */
 export interface Layout {

@@ -38,10 +38,15 @@ export function socketAddress({ address, port }: NativeAddress): SocketAddress {
   return { address, family: isIPv6(address) ? 'IPv6' : 'IPv4', port }
 }
 
+/** As {@link AddressLike} has it in one piece. @internal */
+export function format({ address, port }: Pick<SocketAddress, 'address' | 'port'>): string {
+  return isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`
+}
+
 function join(given: Exclude<AddressLike, string>): string {
   const { port } = object(given, 'address')
   const host: unknown = 'host' in given ? given.host : given.address
   if (typeof host !== 'string') throw invalidType('address.host', 'a string', host)
   integer(port, 'address.port', 0, 65_535)
-  return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`
+  return format({ address: host, port })
 }

@@ -8,10 +8,11 @@
 //!    16  EVENT_TAIL      Rust             112  LOCAL_SENT     JavaScript
 //!    32  COMMAND_HEAD    Rust             128  WANT_ROOM      both
 //!    48  COMMAND_TAIL    JavaScript       144  FAULT          Rust
-//!    64  JS_PARKED       both             160  MAIL           all
-//!    80  LOOP_PARKED     both             176  LEFT           JavaScript
-//!                                         192  METRICS        Rust, 32 counters of 64 bits
-//!   256  the event ring, then the command ring, then the readiness words, each from a line of its own on
+//!    64  JS_PARKED       both             160  TURNER         Rust
+//!    80  LOOP_PARKED     both             176  MAIL           all
+//!                                         192  LEFT           JavaScript
+//!                                         208  METRICS        Rust, 32 counters of 64 bits
+//!   272  the event ring, then the command ring, then the readiness words, each from a line of its own on
 //! ```
 
 /// A constant of the table, as the TypeScript module gets it.
@@ -65,14 +66,22 @@ table! {
         WANT_ROOM: usize = 128;
         /// 1: the loop has failed, and the binding can tell why; Rust writes.
         FAULT: usize = 144;
+        /// Who turns the loop: `TURNER_THREAD` or `TURNER_JS`; Rust writes.
+        TURNER: usize = 160;
         /// 1: some Sender has sent messages that are not yet counted into an iteration.
-        MAIL: usize = 160;
+        MAIL: usize = 176;
         /// Messages handed to `notify`; a count that wraps. JavaScript writes.
-        LEFT: usize = 176;
+        LEFT: usize = 192;
         /// Where the counters begin.
-        METRICS: usize = 192;
+        METRICS: usize = 208;
         /// Words before the event ring.
         CONTROL_WORDS: usize = METRICS + 2 * METRIC_CAPACITY;
+    }
+    "Who turns the loop" {
+        /// A native thread.
+        TURNER_THREAD: u32 = 0;
+        /// The JS thread.
+        TURNER_JS: u32 = 1;
     }
     "Counters of 64 bits, two words each, low word first; Rust writes" {
         /// How many counters there is space for.
@@ -95,6 +104,8 @@ table! {
         METRIC_EVENT_RING_HIGH_WATER: usize = METRICS + 14;
         /// Nanoseconds spent in the poll.
         METRIC_POLL_TIME_NS: usize = METRICS + 16;
+        /// How often the loop was handed over, from the one thread to the other.
+        METRIC_HANDOVERS: usize = METRICS + 18;
     }
     "Records: generation << GENERATION_SHIFT | kind, slot, argument (two words, low word first)" {
         /// Words of a record.
@@ -117,6 +128,21 @@ table! {
         EVENT_INTERRUPTED: u8 = 4;
         /// The batch ends.
         EVENT_TICK: u8 = 5;
+        /// A connection (slot, generation) is open. Argument: for IPv4 the peer's address (low word, first byte
+        /// highest), its port << 16 | the server; otherwise 0, the server.
+        EVENT_OPEN: u8 = 6;
+        /// Bytes have come for a connection: their position in the inbound arena (low word), how many.
+        EVENT_DATA: u8 = 7;
+        /// A frame has come that the arena is too small for: it is the next of those that are kept natively.
+        EVENT_LARGE: u8 = 8;
+        /// A connection's peer has ended its side.
+        EVENT_END: u8 = 9;
+        /// Few enough bytes wait on a connection for more to be written.
+        EVENT_DRAIN: u8 = 10;
+        /// A connection has ended, or could not be made: the reason (low word), the errno, 0 if there is none.
+        EVENT_CLOSE: u8 = 11;
+        /// A server (slot) could not accept: the errno (low word).
+        EVENT_SERVER_ERROR: u8 = 12;
     }
     "Kinds of commands, from JavaScript to the loop" {
         /// Set a timer (slot, generation). Argument is its deadline: the bits of a float64,
@@ -126,6 +152,18 @@ table! {
         COMMAND_CLEAR_TIMER: u8 = 2;
         /// Rearm a level-triggered registration (slot, generation) whose `ready` has been handled.
         COMMAND_REARM: u8 = 3;
+        /// Send bytes on a connection: their position in the outbound arena (low word), how many.
+        COMMAND_WRITE: u8 = 4;
+        /// End this side of a connection, once all is sent.
+        COMMAND_END: u8 = 5;
+        /// Close a connection for a reason (low word), of those below.
+        COMMAND_CLOSE: u8 = 6;
+        /// Read no more from a connection.
+        COMMAND_PAUSE: u8 = 7;
+        /// Read again.
+        COMMAND_RESUME: u8 = 8;
+        /// Tell when few enough bytes wait on a connection.
+        COMMAND_WANT_DRAIN: u8 = 9;
     }
     "Readiness words: generation << GENERATION_SHIFT | bits, the bits those of EventSet" {
         /// Readable.
@@ -138,6 +176,28 @@ table! {
         READINESS_HUP: u32 = 8;
         /// All the bits there are.
         READINESS_MASK: u32 = READINESS_READABLE | READINESS_WRITABLE | READINESS_ERROR | READINESS_HUP;
+    }
+    "Why a connection ended" {
+        /// Both sides have ended.
+        CLOSE_END: u32 = 0;
+        /// The peer has reset it.
+        CLOSE_RESET: u32 = 1;
+        /// It was aborted from this side.
+        CLOSE_ABORTED: u32 = 2;
+        /// It was silent for too long.
+        CLOSE_IDLE: u32 = 3;
+        /// It was too old.
+        CLOSE_LIFETIME: u32 = 4;
+        /// Too much waited to be sent.
+        CLOSE_OVERFLOW: u32 = 5;
+        /// A frame was too long.
+        CLOSE_FRAME_TOO_LONG: u32 = 6;
+        /// There were too many connections.
+        CLOSE_OVER_LIMIT: u32 = 7;
+        /// Its server was closed.
+        CLOSE_SHUTDOWN: u32 = 8;
+        /// An error.
+        CLOSE_ERROR: u32 = 9;
     }
     "Limits of a layout" {
         /// The most records a ring can hold.
@@ -171,6 +231,26 @@ table! {
         /// Words of all lanes.
         LANES_WORDS: usize = LANES * LANE_WORDS;
     }
+    "Connections, in memory of their own" {
+        /// Inbound bytes given back; a count that wraps. JavaScript writes.
+        INBOUND_HEAD: usize = 0;
+        /// Outbound bytes given back; a count that wraps. Rust writes.
+        OUTBOUND_HEAD: usize = 16;
+        /// For each connection's slot the bytes that the system has taken; a count that wraps. Rust writes.
+        SENT: usize = 32;
+        /// The most connections of a loop.
+        MAX_CONNECTIONS: usize = 1 << 18;
+        /// The first word of the inbound arena.
+        INBOUND: usize = SENT + MAX_CONNECTIONS;
+        /// The first word of the outbound arena.
+        OUTBOUND: usize = INBOUND + ARENA_BYTES / 4;
+        /// Words of all that.
+        CONNECTIONS_WORDS: usize = OUTBOUND + ARENA_BYTES / 4;
+        /// Bytes of an arena, a power of two.
+        ARENA_BYTES: usize = 1024 * 1024;
+        /// Where a span of an arena begins is a multiple of this.
+        ARENA_ALIGN: usize = 8;
+    }
 }
 
 /// Words of a cache line.
@@ -188,6 +268,7 @@ const _: () = {
         LOCAL_SENT,
         WANT_ROOM,
         FAULT,
+        TURNER,
         MAIL,
         LEFT,
         METRICS,
@@ -197,9 +278,10 @@ const _: () = {
         assert!(lines[i].is_multiple_of(LINE) && lines[i] >= lines[i - 1] + LINE);
         i += 1;
     }
-    assert!(METRIC_POLL_TIME_NS + 2 <= CONTROL_WORDS && CONTROL_WORDS.is_multiple_of(LINE));
+    assert!(METRIC_HANDOVERS + 2 <= CONTROL_WORDS && CONTROL_WORDS.is_multiple_of(LINE));
     assert!(LANE_SPILLED + LINE <= LANE_CONTROL_WORDS && LANE_WORDS.is_multiple_of(LINE));
-    assert!(LANE_BYTES.is_power_of_two());
+    assert!(LANE_BYTES.is_power_of_two() && ARENA_BYTES.is_power_of_two());
+    assert!(INBOUND.is_multiple_of(LINE) && OUTBOUND.is_multiple_of(LINE));
 };
 
 /// Where the rings and the readiness words of one loop are, for given sizes.

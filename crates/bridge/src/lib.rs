@@ -17,10 +17,14 @@
 //! - [`Record`], [`Producer`], [`Consumer`]: the rings
 //! - [`Parking`]: sleeping and doorbells
 //! - [`Readiness`]: the events of a registration, merged until they are delivered
+//! - [`Calm`]: whether the reader of a ring keeps up
+//! - [`ArenaWriter`], [`ArenaReader`]: the bytes of connections, in memory of their own
 //!
 //! JavaScript can write anything anywhere at any time. No reference but to atomics is made to this memory, every
 //! value read back is checked, and garbage is either harmless or reported as [`Corrupt`].
 
+mod arena;
+mod calm;
 pub mod layout;
 mod parking;
 mod readiness;
@@ -29,6 +33,8 @@ mod ring;
 pub mod sync;
 mod words;
 
+pub use arena::{ArenaReader, ArenaWriter, Span};
+pub use calm::Calm;
 pub use layout::Layout;
 pub use parking::Parking;
 pub use readiness::{Merge, Readiness};

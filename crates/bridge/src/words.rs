@@ -74,6 +74,13 @@ impl Words {
         Words { start, len }
     }
 
+    /// Where the window begins, for bytes that are copied or handed to the system. What may be done there is the
+    /// same as with the words: no reference, no belief.
+    #[inline]
+    pub fn bytes(&self) -> *mut u8 {
+        self.start.as_ptr().cast()
+    }
+
     /// The word at `index`.
     ///
     /// # Panics

@@ -7,8 +7,8 @@
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use miolo::{EventLoop, EventLoopConfig, Poller, Registrar, Wakeup};
@@ -16,6 +16,9 @@ use miolo_bridge::{Layout, Parking, Words, layout};
 
 use crate::doorbell::Doorbell;
 use crate::forwarder::Forwarder;
+
+/// One for each connection, and some for listeners.
+const TIMERS_OF_CONNECTIONS: usize = layout::MAX_CONNECTIONS + 1024;
 
 /// What TypeScript configures, checked there.
 pub struct Settings {
@@ -43,9 +46,23 @@ pub struct Crank {
     pub wakeup: Wakeup,
     pub registrar: Registrar,
     epoch: Instant,
+    /// The poll's, which is open for as long as somebody may have the baton.
+    #[cfg(unix)]
+    descriptor: std::os::fd::RawFd,
+    /// When the JS thread last began a turn, in nanoseconds since the epoch.
+    js_turn_at: AtomicU64,
     spin: Duration,
     #[cfg(feature = "testing")]
     pub panics: AtomicBool,
+}
+
+/// Whose turn it is to turn the loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turner {
+    /// A native thread.
+    Thread,
+    /// The JS thread, in the loop's poll or in libuv, which watches it.
+    Js,
 }
 
 struct State {
@@ -73,7 +90,8 @@ impl Crank {
             .notify_capacity(2 * layout::LANES + 2)
             .messages_per_tick(usize::MAX)
             .timer_tick_ms(settings.timer_tick.as_millis() as u64)
-            .timer_capacity(settings.timer_capacity as usize);
+            // Connections have timers, too; TypeScript counts its own.
+            .timer_capacity(settings.timer_capacity as usize + TIMERS_OF_CONNECTIONS);
         let mut event_loop = EventLoop::configured(config)?;
         let epoch = Instant::now();
         let registrar = event_loop.registrar();
@@ -89,6 +107,8 @@ impl Crank {
             settings.messages_per_tick as usize,
             settings.notify_capacity,
         );
+        #[cfg(unix)]
+        let descriptor = std::os::fd::AsRawFd::as_raw_fd(&poller);
         Ok(Self {
             state: Mutex::new(Some(State {
                 event_loop,
@@ -101,7 +121,10 @@ impl Crank {
             loop_parking: Parking::new(memory.window(layout::LOOP_PARKED, 1)),
             memory,
             doorbell: Doorbell::new(),
+            #[cfg(unix)]
+            descriptor,
             js_polls: AtomicBool::new(false),
+            js_turn_at: AtomicU64::new(0),
             wakeup,
             registrar,
             epoch,
@@ -124,11 +147,19 @@ impl Crank {
         self.baton.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The right to turn the loop, unless somebody has it.
+    pub fn try_baton(&self) -> Option<MutexGuard<'_, Option<Poller>>> {
+        match self.baton.try_lock() {
+            Ok(baton) => Some(baton),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     /// The descriptor that becomes readable when there is something to do.
     #[cfg(unix)]
-    pub fn descriptor(&self) -> Option<std::os::fd::RawFd> {
-        use std::os::fd::AsRawFd;
-        self.baton().as_ref().map(AsRawFd::as_raw_fd)
+    pub fn descriptor(&self) -> std::os::fd::RawFd {
+        self.descriptor
     }
 
     /// One turn: take in commands and messages, sleep until an event, a deadline or `timeout`, and
@@ -155,14 +186,13 @@ impl Crank {
             self.loop_parking.unpark();
         }
         // What has woken the loop is delivered in this iteration, a message as much as an event.
-        if state.forwarder.has_news() && state.forwarder.take_in(&mut state.event_loop) {
-            self.announce(state);
+        if state.forwarder.has_news() {
+            state.forwarder.take_in(&mut state.event_loop);
         }
         let room = state.forwarder.room();
         let done = state
             .event_loop
             .dispatch(Some(poller), &mut state.forwarder, room);
-        state.forwarder.add(layout::METRIC_ITERATIONS, 1);
         state.count(&done);
         state
             .forwarder
@@ -170,7 +200,7 @@ impl Crank {
         if self.has_failed(state) {
             return Err(io::Error::other("the loop has failed"));
         }
-        if done.readies + done.messages + done.timeouts > 0 || done.interrupted {
+        if state.forwarder.take_published() {
             self.announce(state);
         }
         Ok(())
@@ -183,15 +213,18 @@ impl Crank {
             return Some(Duration::ZERO);
         };
         loop {
-            let announced = state.forwarder.take_in(&mut state.event_loop);
+            state.forwarder.take_in(&mut state.event_loop);
             state.forwarder.take_earliest();
-            if announced {
+            if state.forwarder.take_published() {
                 self.announce(state);
                 if self.js_polls.load(Ordering::Relaxed) {
                     return Some(Duration::ZERO);
                 }
             }
             if self.has_failed(state) {
+                return Some(Duration::ZERO);
+            }
+            if state.forwarder.wants_turn() {
                 return Some(Duration::ZERO);
             }
             let (free, starved) = (state.forwarder.free(), state.forwarder.is_starved());
@@ -206,7 +239,7 @@ impl Crank {
             }
             self.loop_parking.park();
             // Either we see what JavaScript has written and read by now, or it sees that we wait.
-            let has_room_now = starved && state.forwarder.free() > free;
+            let has_room_now = starved && state.forwarder.has_more_room(free);
             if !has_room_now && !state.forwarder.has_news() {
                 // Without room for timeouts it does not sleep towards a deadline.
                 let timers = room.timeouts > 0;
@@ -267,7 +300,6 @@ impl Crank {
             let room = state.forwarder.room();
             if state.forwarder.has_posted() || (due && room.timeouts > 0) {
                 let done = state.event_loop.dispatch(None, &mut state.forwarder, room);
-                state.forwarder.add(layout::METRIC_ITERATIONS, 1);
                 state.count(&done);
             }
             if !state.forwarder.has_backlog() {
@@ -277,17 +309,45 @@ impl Crank {
         if self.has_failed(state) {
             return;
         }
-        if self.memory.get(layout::WANT_ROOM).swap(0, Ordering::SeqCst) != 0 {
-            // What waits for room is the turner's to know.
+        let want_room = self.memory.get(layout::WANT_ROOM);
+        let wanted = want_room.swap(0, Ordering::SeqCst) != 0;
+        let wants_turn = state.forwarder.wants_turn();
+        if wanted || (wants_turn && state.sleep != Sleep::Awake) {
+            // What waits for room, or for its turn, is the turner's to see to.
             self.wake_loop(state);
         }
+        if state.forwarder.is_starved() && !wants_turn {
+            want_room.store(1, Ordering::SeqCst);
+        }
+        // JavaScript, which has called, will see what there is.
+        state.forwarder.take_published();
+        if let Some(next) = earliest {
+            self.heed(state, next);
+        }
+    }
+
+    /// Wakes a loop that sleeps beyond a deadline.
+    fn heed(&self, state: &mut State, next: Instant) {
         if let Sleep::Until(until) = state.sleep
-            && let Some(next) = earliest
             && until.is_none_or(|until| next < until)
         {
             state.sleep = Sleep::Until(Some(next));
             self.wake_loop(state);
         }
+    }
+
+    /// Lets `change` at the loop and the forwarder, from any thread; `None` once the loop is closed.
+    pub fn change<R>(
+        &self,
+        change: impl FnOnce(&mut EventLoop<Forwarder>, &mut Forwarder) -> R,
+    ) -> Option<R> {
+        let mut state = self.lock();
+        let state = state.as_mut()?;
+        let result = change(&mut state.event_loop, &mut state.forwarder);
+        if let Some(next) = state.event_loop.next_deadline() {
+            self.heed(state, next);
+        }
+        Some(result)
     }
 
     /// The earliest deadline, for those who sleep elsewhere than in the poll.
@@ -327,15 +387,65 @@ impl Crank {
         }
     }
 
-    /// Tells where the JS thread sleeps: in the loop's poll, or in Node's own.
-    pub fn set_js_polls(&self, polls: bool) {
-        self.js_polls.store(polls, Ordering::Relaxed);
+    /// Says who turns the loop from now on, which says, too, where the JS thread sleeps.
+    pub fn set_turner(&self, turner: Turner) {
+        // Under the lock, so that nobody settles down to sleep who has just lost his turn.
+        let _state = self.lock();
+        let number = match turner {
+            Turner::Thread => layout::TURNER_THREAD,
+            Turner::Js => layout::TURNER_JS,
+        };
+        self.js_polls.store(turner == Turner::Js, Ordering::SeqCst);
+        self.memory
+            .get(layout::TURNER)
+            .store(number, Ordering::SeqCst);
     }
 
-    /// Marks the JS thread as asleep before it polls; false if a Sender was faster.
+    /// Who turns the loop.
+    pub fn turner(&self) -> Turner {
+        if self.js_polls.load(Ordering::SeqCst) {
+            Turner::Js
+        } else {
+            Turner::Thread
+        }
+    }
+
+    /// The JS thread begins a turn.
+    pub fn note_js_turn(&self) {
+        let now = self.epoch.elapsed().as_nanos() as u64;
+        self.js_turn_at.store(now, Ordering::Release);
+    }
+
+    /// When the JS thread last began a turn.
+    pub fn js_turn_at(&self) -> Instant {
+        self.epoch + Duration::from_nanos(self.js_turn_at.load(Ordering::Acquire))
+    }
+
+    /// Whether whoever turns the loop sleeps in the poll, or has it watched.
+    pub fn is_parked(&self) -> bool {
+        self.memory.get(layout::LOOP_PARKED).load(Ordering::SeqCst) != 0
+    }
+
+    /// How far JavaScript has read the event ring, and how far it was written; counts that wrap.
+    pub fn event_counts(&self) -> (u32, u32) {
+        let word = |index| self.memory.get(index).load(Ordering::Acquire);
+        (word(layout::EVENT_HEAD), word(layout::EVENT_TAIL))
+    }
+
+    /// The loop goes from one thread to the other.
+    pub fn hand_over(&self, to: Turner) {
+        self.set_turner(to);
+        if let Some(state) = &*self.lock() {
+            state.forwarder.add(layout::METRIC_HANDOVERS, 1);
+            // It then flushes, and arms whatever it sleeps in.
+            state.forwarder.expect_messages();
+        }
+    }
+
+    /// Marks the JS thread as asleep before it polls; false if somebody was faster who has something for it.
     pub fn park_js(&self) -> bool {
         self.js_parking.park();
-        if self.memory.get(layout::MAIL).load(Ordering::SeqCst) != 0 {
+        if self.memory.get(layout::MAIL).load(Ordering::SeqCst) != 0 || self.has_events() {
             self.js_parking.unpark();
             return false;
         }
@@ -430,10 +540,7 @@ fn message(panic: &(dyn Any + Send)) -> &str {
 
 impl State {
     fn count(&mut self, done: &miolo::Dispatched) {
-        self.forwarder
-            .add(layout::METRIC_READY, done.readies as u64);
-        self.forwarder
-            .add(layout::METRIC_TIMEOUT, done.timeouts as u64);
+        self.forwarder.add(layout::METRIC_ITERATIONS, 1);
         if done.interrupted {
             self.forwarder.add(layout::METRIC_INTERRUPTED, 1);
         }

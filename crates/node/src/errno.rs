@@ -17,6 +17,9 @@ pub fn errno(error: &io::Error) -> i32 {
         (Some(code), _) => native(code),
         (None, io::ErrorKind::AlreadyExists) => native(EEXIST),
         (None, io::ErrorKind::NotFound) => native(ENOENT),
+        (None, io::ErrorKind::TimedOut) => native(ETIMEDOUT),
+        (None, io::ErrorKind::ConnectionReset) => native(ECONNRESET),
+        (None, io::ErrorKind::ConnectionAborted) => native(ECONNABORTED),
         (None, io::ErrorKind::Other) if error.to_string().contains("already registered") => {
             ALREADY_REGISTERED
         }
@@ -26,6 +29,18 @@ pub fn errno(error: &io::Error) -> i32 {
 
 const EEXIST: i32 = 17;
 const ENOENT: i32 = 2;
+#[cfg(unix)]
+const ETIMEDOUT: i32 = libc::ETIMEDOUT;
+#[cfg(unix)]
+const ECONNRESET: i32 = libc::ECONNRESET;
+#[cfg(unix)]
+const ECONNABORTED: i32 = libc::ECONNABORTED;
+#[cfg(windows)]
+const ETIMEDOUT: i32 = 10060;
+#[cfg(windows)]
+const ECONNRESET: i32 = 10054;
+#[cfg(windows)]
+const ECONNABORTED: i32 = 10053;
 
 #[cfg(unix)]
 fn native(code: i32) -> i32 {

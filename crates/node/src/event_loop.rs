@@ -12,7 +12,7 @@ use napi::bindgen_prelude::{Buffer, Function};
 use napi::{Either, Env, Error, JsValue, Result, Status, sys};
 use napi_derive::napi;
 
-use crate::crank::{Crank, Settings};
+use crate::crank::{Crank, Settings, Turner};
 #[cfg(unix)]
 use crate::driver::embedded::Embedded;
 use crate::driver::thread::LoopThread;
@@ -28,9 +28,10 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 pub struct LoopHandle {
     env: sys::napi_env,
     pub crank: Arc<Crank>,
-    embedded: bool,
+    driver_kind: u32,
     driver: RefCell<Option<Driver>>,
     lanes: RefCell<Option<Shared>>,
+    connections: RefCell<Option<Pinned>>,
     /// Dropped last: everything else may look into it.
     memory: RefCell<Option<Pinned>>,
     closed: Cell<bool>,
@@ -40,7 +41,32 @@ enum Driver {
     Thread(LoopThread),
     #[cfg(unix)]
     Embedded(Embedded),
+    #[cfg(unix)]
+    Auto(Embedded, LoopThread),
 }
+
+impl Driver {
+    /// Whether it has a thread, which rings the doorbell.
+    fn has_thread(&self) -> bool {
+        match self {
+            Driver::Thread(_) => true,
+            #[cfg(unix)]
+            Driver::Embedded(_) => false,
+            #[cfg(unix)]
+            Driver::Auto(..) => true,
+        }
+    }
+}
+
+/// A native thread turns the loop.
+#[napi]
+pub const DRIVER_THREAD: u32 = 0;
+/// The JS thread does, out of Node's own loop.
+#[napi]
+pub const DRIVER_EMBEDDED: u32 = 1;
+/// It does, and a native thread relieves it when it is busy with something else.
+#[napi]
+pub const DRIVER_AUTO: u32 = 2;
 
 struct Shared {
     id: u32,
@@ -67,7 +93,8 @@ pub struct LoopSettings {
     pub timer_tick_ms: u32,
     pub timer_capacity: u32,
     pub spin_us: u32,
-    pub embedded: bool,
+    /// One of the `DRIVER_…` numbers.
+    pub driver: u32,
 }
 
 /// Opens a loop over `memory`, which has the size of the settings' layout; or tells the errno.
@@ -101,12 +128,16 @@ pub fn loop_open(
         Ok(crank) => crank,
         Err(error) => return Ok(Either::B(errno(&error))),
     };
+    if settings.driver != DRIVER_THREAD {
+        crank.set_turner(Turner::Js);
+    }
     Ok(Either::A(Give(LoopHandle {
         env: env.raw(),
         crank: Arc::new(crank),
-        embedded: settings.embedded,
+        driver_kind: settings.driver,
         driver: RefCell::new(None),
         lanes: RefCell::new(None),
+        connections: RefCell::new(None),
         memory: RefCell::new(Some(memory)),
         closed: Cell::new(false),
     })))
@@ -126,11 +157,18 @@ pub fn loop_run(handle: Handle<LoopHandle>, pump: Function<'_, (), ()>) -> Resul
     match driver.as_ref() {
         #[cfg(unix)]
         Some(Driver::Embedded(embedded)) => {
-            handle.crank.set_js_polls(true);
+            handle.crank.set_turner(Turner::Js);
             embedded.run();
         }
+        #[cfg(unix)]
+        Some(Driver::Auto(embedded, thread)) => {
+            handle.crank.set_turner(Turner::Js);
+            handle.crank.note_js_turn();
+            embedded.run();
+            thread.run();
+        }
         Some(Driver::Thread(thread)) => {
-            handle.crank.set_js_polls(false);
+            handle.crank.set_turner(Turner::Thread);
             thread.run();
         }
         None => {}
@@ -146,6 +184,11 @@ pub fn loop_rest(handle: Handle<LoopHandle>) {
         Some(Driver::Thread(thread)) => thread.rest(),
         #[cfg(unix)]
         Some(Driver::Embedded(embedded)) => embedded.rest(),
+        #[cfg(unix)]
+        Some(Driver::Auto(embedded, thread)) => {
+            thread.rest();
+            embedded.rest();
+        }
         None => {}
     }
 }
@@ -155,8 +198,9 @@ pub fn loop_rest(handle: Handle<LoopHandle>) {
 #[napi(catch_unwind)]
 pub fn loop_turn(handle: Handle<LoopHandle>, milliseconds: f64) {
     let crank = &handle.crank;
-    crank.set_js_polls(true);
+    crank.set_turner(Turner::Js);
     let mut poller = crank.baton();
+    crank.set_turner(Turner::Js);
     let timeout = if !crank.park_js() {
         Duration::ZERO
     } else if milliseconds < 0.0 {
@@ -177,13 +221,21 @@ pub fn loop_flush(handle: Handle<LoopHandle>) {
     handle.sleep_in_libuv();
 }
 
+/// Wakes whoever turns the loop.
+#[napi(catch_unwind)]
+pub fn loop_wake(handle: Handle<LoopHandle>) {
+    handle.crank.wake();
+}
+
 /// Looks for events for at most `spinUs` microseconds, on a JS thread that is about to sleep.
 #[napi(catch_unwind)]
 pub fn loop_spin(handle: Handle<LoopHandle>) {
     let crank = &handle.crank;
-    if !matches!(handle.driver.borrow().as_ref(), Some(Driver::Thread(_))) {
+    if crank.turner() == Turner::Js
+        && let Some(mut poller) = crank.try_baton()
+    {
         let started = Instant::now();
-        let mut poller = crank.baton();
+        crank.note_js_turn();
         while !crank.has_events() && started.elapsed() < crank.spin() {
             crank.guard(|| crank.turn(&mut poller, Some(Duration::ZERO)));
         }
@@ -208,6 +260,12 @@ pub fn loop_keep_alive(env: Env, handle: Handle<LoopHandle>, keep: bool) {
         Some(Driver::Thread(_)) => unsafe { handle.crank.doorbell.keep_alive(env.raw(), keep) },
         #[cfg(unix)]
         Some(Driver::Embedded(embedded)) => embedded.keep_alive(keep),
+        #[cfg(unix)]
+        Some(Driver::Auto(embedded, _)) => {
+            embedded.keep_alive(keep);
+            // SAFETY: this is the JS thread that the doorbell was opened on.
+            unsafe { handle.crank.doorbell.keep_alive(env.raw(), keep) };
+        }
         None => {}
     }
 }
@@ -279,19 +337,31 @@ impl LoopHandle {
             return Err(Error::new(Status::InvalidArg, "the loop is closed"));
         }
         #[cfg(unix)]
-        if self.embedded
-            && let Some(descriptor) = self.crank.descriptor()
-        {
+        let embedded = if self.driver_kind == DRIVER_THREAD {
+            None
+        } else {
+            let descriptor = self.crank.descriptor();
             // SAFETY: both come from the call under way.
-            let embedded = unsafe { Embedded::open(self.env, pump, &self.crank, descriptor) }?;
-            if let Some(embedded) = embedded {
-                return Ok(Ok(Driver::Embedded(embedded)));
-            }
+            unsafe { Embedded::open(self.env, pump, &self.crank, descriptor) }?
+        };
+        #[cfg(unix)]
+        if self.driver_kind == DRIVER_EMBEDDED
+            && let Some(embedded) = embedded
+        {
+            return Ok(Ok(Driver::Embedded(embedded)));
         }
         // SAFETY: both come from the call under way.
         unsafe { self.crank.doorbell.open(self.env, pump) }?;
-        let thread = match LoopThread::spawn(&self.crank) {
-            Ok(thread) => thread,
+        #[cfg(unix)]
+        let spawned = match embedded {
+            Some(embedded) => LoopThread::spawn_for_relief(&self.crank)
+                .map(|thread| Driver::Auto(embedded, thread)),
+            None => LoopThread::spawn(&self.crank).map(Driver::Thread),
+        };
+        #[cfg(not(unix))]
+        let spawned = LoopThread::spawn(&self.crank).map(Driver::Thread);
+        let driver = match spawned {
+            Ok(driver) => driver,
             Err(error) => {
                 self.crank.doorbell.close();
                 return Ok(Err(error));
@@ -302,13 +372,15 @@ impl LoopHandle {
         unsafe {
             sys::napi_add_env_cleanup_hook(self.env, Some(stop), self.as_data());
         }
-        Ok(Ok(Driver::Thread(thread)))
+        Ok(Ok(driver))
     }
 
     /// Has the loop sleep, until whoever has something for it wakes it, where libuv watches it.
     fn sleep_in_libuv(&self) {
         #[cfg(unix)]
-        if let Some(Driver::Embedded(embedded)) = self.driver.borrow().as_ref() {
+        if let Some(Driver::Embedded(embedded) | Driver::Auto(embedded, _)) =
+            self.driver.borrow().as_ref()
+        {
             embedded.arm();
         }
     }
@@ -321,8 +393,9 @@ impl LoopHandle {
     fn stop(&self) {
         // Taken out first: dropping the driver may call back.
         let driver = self.driver.borrow_mut().take();
-        if let Some(Driver::Thread(thread)) = driver {
-            drop(thread);
+        let has_thread = driver.as_ref().is_some_and(Driver::has_thread);
+        drop(driver);
+        if has_thread {
             self.crank.doorbell.close();
             // SAFETY: added by `start` with the same arguments.
             unsafe {
@@ -348,7 +421,19 @@ impl LoopHandle {
         if let Some(shared) = self.lanes.borrow_mut().take() {
             lanes::withdraw(shared.id);
         }
+        self.connections.borrow_mut().take();
         self.memory.borrow_mut().take();
+    }
+
+    /// Gives the loop a table of connections, whose bytes lie in `memory`.
+    pub fn open_connections(&self, memory: Pinned) {
+        let mut connections = self.connections.borrow_mut();
+        if connections.is_none() && !self.closed.get() {
+            let words = memory.words();
+            self.crank
+                .with_forwarder(|forwarder| forwarder.open_connections(&words));
+            *connections = Some(memory);
+        }
     }
 }
 

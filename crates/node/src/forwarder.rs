@@ -5,13 +5,25 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use miolo::{EventLoop, EventSet, Handler, Registrar, RegistrationId, Room, Timeout, Token};
-use miolo_bridge::{Consumer, Merge, Producer, Readiness, Record, Words, layout};
+use miolo_bridge::{Consumer, Merge, Readiness, Record, Words, layout};
+use miolo_server::ConnectionTimeout;
+
+use crate::connections::{Connections, FIRST_TOKEN};
+use crate::outlet::Outlet;
 
 /// The lane number of the messages that the owner's isolate sends to itself.
 pub const LOCAL: u32 = layout::LANES as u32;
 
-/// Records kept back, so that a batch always has room to end.
-const RESERVED: usize = 2;
+/// What a timer of the loop stands for: JavaScript's slot and generation, or, with the highest bit, a connection's.
+pub struct Timed(u64);
+
+const OF_CONNECTIONS: u64 = 1 << 63;
+
+impl From<ConnectionTimeout> for Timed {
+    fn from(timeout: ConnectionTimeout) -> Self {
+        Self(timeout.to_bits() | OF_CONNECTIONS)
+    }
+}
 
 /// Messages of one sender that one iteration has counted.
 pub struct Batch {
@@ -29,7 +41,9 @@ struct Inbox {
 /// Forwards the loop's events to JavaScript, and JavaScript's commands to the loop.
 pub struct Forwarder {
     memory: Words,
-    events: Producer,
+    outlet: Outlet,
+    /// Once there is a server or a connection.
+    connections: Option<Connections>,
     commands: Consumer,
     readiness: Readiness,
     registrar: Registrar,
@@ -49,17 +63,12 @@ pub struct Forwarder {
     lanes: Option<Words>,
     /// Whose turn it is to be counted first, so that no lane starves another.
     first_inbox: usize,
-    /// Messages posted to the loop whose `notify` is still to come: each needs a record.
-    posted: usize,
-    /// Messages of JavaScript's that these stand for.
+    /// Messages of JavaScript's that are posted to the loop, and whose `notify` is still to come.
     counted: usize,
     /// More messages wait than the last count could take.
     backlog: bool,
     /// An `interrupted` that found the ring full.
     interrupted: bool,
-    /// Something was written since the last tick.
-    wrote: bool,
-    fault: Option<String>,
 }
 
 impl Forwarder {
@@ -74,14 +83,8 @@ impl Forwarder {
         let word = |index| memory.window(index, 1);
         Self {
             memory: memory.clone(),
-            events: Producer::new(
-                memory.window(
-                    shape.event_ring,
-                    shape.event_records as usize * layout::RECORD_WORDS,
-                ),
-                word(layout::EVENT_HEAD),
-                word(layout::EVENT_TAIL),
-            ),
+            outlet: Outlet::new(memory, shape),
+            connections: None,
             commands: Consumer::new(
                 memory.window(
                     shape.command_ring,
@@ -106,13 +109,21 @@ impl Forwarder {
             }],
             lanes: None,
             first_inbox: 0,
-            posted: 0,
             counted: 0,
             backlog: false,
             interrupted: false,
-            wrote: false,
-            fault: None,
         }
+    }
+
+    /// Opens the connections over their memory, once; or what is open already.
+    pub fn open_connections(&mut self, memory: &Words) {
+        self.connections
+            .get_or_insert_with(|| Connections::new(memory));
+    }
+
+    /// The connections, if they have been opened.
+    pub fn connections(&mut self) -> Option<&mut Connections> {
+        self.connections.as_mut()
     }
 
     /// Tells where the lanes of Senders in other isolates are.
@@ -149,36 +160,60 @@ impl Forwarder {
         self.registrations[slot] = id;
     }
 
-    /// Takes in what JavaScript has asked for, and counts the messages of the next iteration. True
-    /// if there are records for JavaScript now that had found no room.
-    pub fn take_in(&mut self, event_loop: &mut EventLoop<Self>) -> bool {
-        let announced = self.announce();
+    /// Takes in what JavaScript has asked for, and counts the messages of the next iteration.
+    pub fn take_in(&mut self, event_loop: &mut EventLoop<Self>) {
+        self.announce();
         self.obey(event_loop);
+        self.outlet.finish_batch();
         if self.memory.get(layout::MAIL).load(Ordering::SeqCst) != 0 {
             self.count_messages(event_loop);
         }
-        announced
+    }
+
+    /// Whether there is something new for JavaScript since this was last asked.
+    pub fn take_published(&mut self) -> bool {
+        self.outlet.take_published()
     }
 
     /// Whether JavaScript has asked for something since.
     pub fn has_news(&self) -> bool {
         !self.commands.is_empty()
-            || (self.memory.get(layout::MAIL).load(Ordering::SeqCst) != 0 && self.has_room())
+            || (self.memory.get(layout::MAIL).load(Ordering::SeqCst) != 0 && self.outlet.has_room())
     }
 
     /// Messages are counted and wait for their `notify`.
     pub fn has_posted(&self) -> bool {
-        self.posted > 0
+        self.outlet.promised > 0
     }
 
     /// More messages wait, and there is room for them.
     pub fn has_backlog(&self) -> bool {
-        self.backlog && self.has_room()
+        self.backlog && self.outlet.has_room()
     }
 
     /// Something waits for room in the event ring, or soon will.
     pub fn is_starved(&self) -> bool {
-        self.interrupted || !self.unannounced.is_empty() || !self.has_room()
+        self.interrupted
+            || !self.unannounced.is_empty()
+            || !self.outlet.has_room()
+            || self
+                .connections
+                .as_ref()
+                .is_some_and(Connections::is_starved)
+    }
+
+    /// Whether JavaScript has read since there were so many records free, so that something has room now.
+    pub fn has_more_room(&mut self, free: usize) -> bool {
+        let outlet = &mut self.outlet;
+        let connections = self.connections.as_mut();
+        outlet.free() > free || connections.is_some_and(|it| it.is_fed(outlet))
+    }
+
+    /// Connections have something left to do that needs no event.
+    pub fn wants_turn(&mut self) -> bool {
+        let outlet = &mut self.outlet;
+        let connections = self.connections.as_mut();
+        connections.is_some_and(|it| it.wants_turn() || it.is_fed(outlet))
     }
 
     /// What the next iteration may hand over. Readiness needs no room: it waits in its own word.
@@ -189,17 +224,9 @@ impl Forwarder {
         }
     }
 
-    /// Whether a record fits, and one more to end its batch.
-    fn has_room(&self) -> bool {
-        self.free() > 1
-    }
-
     /// Records that are neither used nor promised.
     pub fn free(&self) -> usize {
-        self.events
-            .capacity()
-            .saturating_sub(self.events.depth())
-            .saturating_sub(RESERVED + self.posted)
+        self.outlet.free()
     }
 
     /// The earliest of the deadlines that were set since the last call.
@@ -209,44 +236,26 @@ impl Forwarder {
 
     /// Takes the error, if JavaScript's memory held what it may not.
     pub fn fault(&mut self) -> Option<String> {
-        self.fault.take()
-    }
-
-    fn corrupt(&mut self, what: &str) {
-        self.fault
-            .get_or_insert_with(|| format!("the loop's shared memory is corrupt: {what}"));
+        self.outlet.fault()
     }
 
     /// Writes the records that once found no room.
-    fn announce(&mut self) -> bool {
-        if !self.interrupted && self.unannounced.is_empty() {
-            return false;
+    fn announce(&mut self) {
+        if let Some(connections) = &mut self.connections {
+            connections.announce(&mut self.outlet);
         }
-        if self.interrupted && self.can_write() {
+        if !self.interrupted && self.unannounced.is_empty() {
+            return;
+        }
+        if self.interrupted && self.outlet.can_write() {
             self.interrupted = false;
             self.write(layout::EVENT_INTERRUPTED, 0, 0, 0);
         }
-        while self.can_write() {
+        while self.outlet.can_write() {
             let Some((slot, generation)) = self.unannounced.pop_front() else {
                 break;
             };
             self.write(layout::EVENT_READY, generation, slot, 0);
-        }
-        let wrote = self.wrote;
-        if wrote {
-            self.finish_batch();
-        }
-        wrote
-    }
-
-    /// As [`has_room`](Self::has_room), where JavaScript's end of the ring makes sense.
-    fn can_write(&mut self) -> bool {
-        match self.events.room() {
-            Ok(_) => self.has_room(),
-            Err(_) => {
-                self.corrupt("the event ring");
-                false
-            }
         }
     }
 
@@ -256,12 +265,15 @@ impl Forwarder {
                 Ok(Some(command)) => self.obey_one(event_loop, command),
                 Ok(None) => break,
                 Err(_) => {
-                    self.corrupt("the command ring");
+                    self.outlet.corrupt("the command ring");
                     break;
                 }
             }
         }
         self.commands.release();
+        if let Some(connections) = &mut self.connections {
+            connections.flush(event_loop, &mut self.outlet);
+        }
     }
 
     fn obey_one(&mut self, event_loop: &mut EventLoop<Self>, command: Record) {
@@ -269,12 +281,12 @@ impl Forwarder {
         match command.kind {
             layout::COMMAND_SET_TIMER => {
                 let Some(deadline) = self.instant(f64::from_bits(command.argument)) else {
-                    return self.corrupt("a deadline");
+                    return self.outlet.corrupt("a deadline");
                 };
                 if command.slot >= layout::MAX_TIMERS {
-                    return self.corrupt("a timer's slot");
+                    return self.outlet.corrupt("a timer's slot");
                 }
-                let name = pack(command.slot, command.generation);
+                let name = Timed(pack(command.slot, command.generation));
                 self.earliest = Some(self.earliest.map_or(deadline, |at| at.min(deadline)));
                 match event_loop.timeout_at(name, deadline) {
                     Ok(timer) => {
@@ -283,7 +295,7 @@ impl Forwarder {
                         }
                         self.timers[slot] = Some(timer);
                     }
-                    Err(_) => self.corrupt("more timers than the capacity"),
+                    Err(_) => self.outlet.corrupt("more timers than the capacity"),
                 }
             }
             layout::COMMAND_CLEAR_TIMER => {
@@ -297,12 +309,14 @@ impl Forwarder {
                     && generation & layout::GENERATION_MASK == command.generation
                     && let Err(error) = self.registrar.rearm(id)
                 {
-                    self.fault.get_or_insert_with(|| {
-                        format!("a registration cannot be rearmed: {error}")
-                    });
+                    let why = format!("a registration cannot be rearmed: {error}");
+                    self.outlet.fail(why);
                 }
             }
-            _ => self.corrupt("a command"),
+            _ => match &mut self.connections {
+                Some(connections) => connections.obey(command, &mut self.outlet),
+                None => self.outlet.corrupt("a command"),
+            },
         }
     }
 
@@ -323,7 +337,11 @@ impl Forwarder {
         self.backlog = false;
         // Some may have been counted before, for the same iteration.
         let mut allowance = self.messages_per_tick.saturating_sub(self.counted);
-        let mut records = if self.can_write() { self.free() / 2 } else { 0 };
+        let mut records = if self.outlet.can_write() {
+            self.free() / 2
+        } else {
+            0
+        };
         let inboxes = self.inboxes.len();
         for turn in 0..inboxes {
             let inbox = &mut self.inboxes[(self.first_inbox + turn) % inboxes];
@@ -337,7 +355,7 @@ impl Forwarder {
             }
             if waiting > self.capacity {
                 inbox.counted = inbox.counted.wrapping_add(waiting);
-                self.corrupt("a sender's count");
+                self.outlet.corrupt("a sender's count");
                 return;
             }
             let count = (waiting as usize).min(allowance);
@@ -350,10 +368,10 @@ impl Forwarder {
             let (lane, count) = (inbox.lane, count as u32);
             inbox.counted = inbox.counted.wrapping_add(count);
             if event_loop.post(Batch { lane, count }).is_err() {
-                self.corrupt("more messages than the capacity");
+                self.outlet.corrupt("more messages than the capacity");
                 return;
             }
-            self.posted += 1;
+            self.outlet.promised += 1;
             self.counted += count as usize;
             records -= 1;
             allowance -= count as usize;
@@ -365,27 +383,12 @@ impl Forwarder {
     }
 
     fn write(&mut self, kind: u8, generation: u32, slot: u32, argument: u64) {
-        let record = Record {
+        self.outlet.write(Record {
             kind,
             generation,
             slot,
             argument,
-        };
-        match self.events.push(record) {
-            Ok(()) => self.wrote = true,
-            Err(_) => self.corrupt("the event ring"),
-        }
-    }
-
-    fn finish_batch(&mut self) {
-        self.write(layout::EVENT_TICK, 0, 0, 0);
-        self.wrote = false;
-        self.events.publish();
-        let depth = self.events.depth() as u64;
-        let high = self.memory.get_u64(layout::METRIC_EVENT_RING_HIGH_WATER);
-        if depth > high.load(Ordering::Relaxed) {
-            high.store(depth, Ordering::Relaxed);
-        }
+        });
     }
 
     /// Adds to a counter of the metrics. Only the holder of the loop's state writes them.
@@ -399,15 +402,20 @@ impl Forwarder {
 }
 
 impl Handler for Forwarder {
-    /// JavaScript's slot and generation.
-    type Timeout = u64;
+    type Timeout = Timed;
     type Message = Batch;
 
-    fn ready(&mut self, _: &mut EventLoop<Self>, token: Token, events: EventSet) {
+    fn ready(&mut self, event_loop: &mut EventLoop<Self>, token: Token, events: EventSet) {
+        if token >= FIRST_TOKEN {
+            if let Some(connections) = &mut self.connections {
+                connections.ready(event_loop, token, events, &mut self.outlet);
+            }
+            return;
+        }
+        self.add(layout::METRIC_READY, 1);
         let (slot, generation) = unpack(token.as_usize() as u64);
         if self.readiness.merge(slot, generation, events.bits() as u8) == Merge::Announce {
-            // Half of the ring is for messages and timeouts, which have been promised their room.
-            if self.free() > self.events.capacity() / 2 {
+            if self.outlet.has_room_to_spare() {
                 self.write(layout::EVENT_READY, generation, slot, 0);
             } else {
                 self.unannounced.push_back((slot, generation));
@@ -416,29 +424,38 @@ impl Handler for Forwarder {
     }
 
     fn notify(&mut self, _: &mut EventLoop<Self>, batch: Batch) {
-        self.posted -= 1;
+        self.outlet.promised -= 1;
         self.counted -= batch.count as usize;
         self.add(layout::METRIC_NOTIFY, batch.count.into());
         self.write(layout::EVENT_NOTIFY, 0, batch.lane, u64::from(batch.count));
     }
 
-    fn timeout(&mut self, _: &mut EventLoop<Self>, name: u64) {
+    fn timeout(&mut self, event_loop: &mut EventLoop<Self>, Timed(name): Timed) {
+        if name & OF_CONNECTIONS != 0 {
+            if let Some(connections) = &mut self.connections {
+                let timeout = ConnectionTimeout::from_bits(name & !OF_CONNECTIONS);
+                connections.timeout(event_loop, timeout, &mut self.outlet);
+            }
+            return;
+        }
+        self.add(layout::METRIC_TIMEOUT, 1);
         let (slot, generation) = unpack(name);
         self.write(layout::EVENT_TIMEOUT, generation, slot, 0);
     }
 
     fn interrupted(&mut self, _: &mut EventLoop<Self>) {
-        if self.has_room() {
+        if self.outlet.has_room() {
             self.write(layout::EVENT_INTERRUPTED, 0, 0, 0);
         } else {
             self.interrupted = true;
         }
     }
 
-    fn tick(&mut self, _: &mut EventLoop<Self>) {
-        if self.wrote {
-            self.finish_batch();
+    fn tick(&mut self, event_loop: &mut EventLoop<Self>) {
+        if let Some(connections) = &mut self.connections {
+            connections.tick(event_loop, &mut self.outlet);
         }
+        self.outlet.finish_batch();
     }
 }
 

@@ -5,8 +5,9 @@
 //! ```
 //!
 //! - [`crank`]: one loop, its [`forwarder`] and the shared memory; what a turn is.
+//! - [`outlet`]: the event ring; [`connections`]: what connections put there.
 //! - [`driver`]: who turns it: a native thread, or Node's own loop.
-//! - [`event_loop`], [`sender`], [`tcp`]: the functions that TypeScript calls.
+//! - [`event_loop`], [`sender`], [`server`], [`tcp`]: the functions that TypeScript calls.
 //! - [`doorbell`]: how a sleeping JS thread is woken.
 //! - [`handle`], [`memory`], [`errno`]: how natives, memory and errors cross.
 //!
@@ -15,6 +16,7 @@
 
 #![deny(clippy::all)]
 
+mod connections;
 mod crank;
 mod doorbell;
 mod driver;
@@ -24,7 +26,9 @@ mod forwarder;
 mod handle;
 mod lanes;
 mod memory;
+mod outlet;
 mod sender;
+mod server;
 mod tcp;
 #[cfg(feature = "testing")]
 mod testing;

@@ -10,12 +10,11 @@ use std::ops::Deref;
 use std::time::Duration;
 use std::{io, ptr};
 
-use miolo::tcp::{TcpListener, TcpStream};
+use miolo::tcp::{self, TcpListener, TcpStream};
 use miolo::{EventSet, Evented, PollOpt, Source, Token};
 use napi::bindgen_prelude::Object;
 use napi::{Either, Env, Error, JsValue, Result, Status, sys};
 use napi_derive::napi;
-use socket2::{Domain, Protocol, Socket as Socket2, Type};
 
 use crate::errno::{OTHER, errno};
 use crate::event_loop::LoopHandle;
@@ -154,24 +153,14 @@ fn bind(text: &str, options: &ListenOptions) -> io::Result<TcpListener> {
     let address: SocketAddr = text
         .parse()
         .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let socket = Socket2::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    #[cfg(unix)]
-    if options.reuse_port {
-        socket.set_reuse_port(true)?;
-    }
-    if address.is_ipv6() {
-        socket.set_only_v6(options.ipv6_only)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(options.backlog)?;
-    TcpListener::from_std(socket.into())
+    TcpListener::bind_with(
+        &address,
+        &tcp::ListenOptions {
+            backlog: options.backlog,
+            reuse_port: options.reuse_port,
+            ipv6_only: Some(options.ipv6_only),
+        },
+    )
 }
 
 /// A connection that a listener accepted.

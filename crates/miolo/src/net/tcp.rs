@@ -6,12 +6,33 @@ use std::net::{self, SocketAddr};
 use std::time::Duration;
 
 use mio::net as mio_net;
-use socket2::{SockAddr, SockRef, TcpKeepalive};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::source::{Evented, Shared, Source};
 use crate::try_io::{TryAccept, would_block_as_none};
 
 pub use std::net::Shutdown;
+
+/// How a [`TcpListener`] listens.
+#[derive(Clone, Debug)]
+pub struct ListenOptions {
+    /// How many connections may wait to be accepted. Default 1024; the system may have a limit of its own.
+    pub backlog: i32,
+    /// Lets several listeners share the port (`SO_REUSEPORT`), where the system knows of that. Default false.
+    pub reuse_port: bool,
+    /// Keeps an IPv6 listener from taking IPv4 connections, or not. Default: as the system does.
+    pub ipv6_only: Option<bool>,
+}
+
+impl Default for ListenOptions {
+    fn default() -> ListenOptions {
+        ListenOptions {
+            backlog: 1024,
+            reuse_port: false,
+            ipv6_only: None,
+        }
+    }
+}
 
 /// A listening socket.
 ///
@@ -28,7 +49,35 @@ impl TcpListener {
     ///
     /// What the system says: `AddrInUse`, `PermissionDenied`, …
     pub fn bind(addr: &SocketAddr) -> io::Result<TcpListener> {
-        mio_net::TcpListener::bind(*addr).map(TcpListener::from_mio)
+        TcpListener::bind_with(addr, &ListenOptions::default())
+    }
+
+    /// Listens at an address, with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](TcpListener::bind).
+    pub fn bind_with(addr: &SocketAddr, options: &ListenOptions) -> io::Result<TcpListener> {
+        let socket = Socket::new(
+            Domain::for_address(*addr),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        #[cfg(unix)]
+        socket.set_reuse_address(true)?;
+        #[cfg(unix)]
+        if options.reuse_port {
+            socket.set_reuse_port(true)?;
+        }
+        if addr.is_ipv6()
+            && let Some(only) = options.ipv6_only
+        {
+            socket.set_only_v6(only)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&SockAddr::from(*addr))?;
+        socket.listen(options.backlog)?;
+        TcpListener::from_std(socket.into())
     }
 
     /// Takes a listening socket, and makes it non-blocking. The address is not needed here; the

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use napi::{Error, Result, Status, sys};
 
 use super::uv::{self, Uv};
-use crate::crank::Crank;
+use crate::crank::{Crank, Turner};
 
 /// The types of the handles, in the order in which they are listed.
 const KINDS: [c_int; 3] = [uv::POLL, uv::TIMER, uv::IDLE];
@@ -36,6 +36,8 @@ struct Watch {
     /// The deadline that the timer is set to.
     armed: Cell<Option<Instant>>,
     running: Cell<bool>,
+    /// libuv watches the descriptor.
+    watching: Cell<bool>,
     closed: Cell<bool>,
     open_handles: Cell<u8>,
 }
@@ -94,6 +96,7 @@ impl Embedded {
             cleanup: Cell::new(ptr::null_mut()),
             armed: Cell::new(None),
             running: Cell::new(false),
+            watching: Cell::new(false),
             closed: Cell::new(false),
             open_handles: Cell::new(3),
         });
@@ -125,11 +128,8 @@ impl Embedded {
 
     /// Has libuv watch the loop.
     pub fn run(&self) {
-        let watch = &*self.0;
-        watch.running.set(true);
-        // SAFETY: the handles are open: `close` consumes the driver.
-        unsafe { (watch.uv.uv_poll_start)(watch.poll, uv::READABLE, on_readable) };
-        watch.arm();
+        self.0.running.set(true);
+        self.0.arm();
     }
 
     /// Has libuv look away.
@@ -165,7 +165,13 @@ impl Drop for Embedded {
 impl Watch {
     fn rest(&self) {
         self.running.set(false);
+        self.look_away();
+    }
+
+    /// Somebody else turns the loop, or nobody.
+    fn look_away(&self) {
         self.armed.set(None);
+        self.watching.set(false);
         if !self.closed.get() {
             // SAFETY: the handles are open.
             unsafe {
@@ -179,6 +185,13 @@ impl Watch {
     fn arm(&self) {
         if !self.running.get() || self.closed.get() {
             return;
+        }
+        if self.crank.turner() != Turner::Js {
+            return self.look_away();
+        }
+        if !self.watching.replace(true) {
+            // SAFETY: the handle is open.
+            unsafe { (self.uv.uv_poll_start)(self.poll, uv::READABLE, on_readable) };
         }
         // From here on the loop sleeps in libuv, and whoever wakes it rings its descriptor.
         let next = match self.crank.settle(None) {
@@ -217,11 +230,15 @@ impl Watch {
             return;
         }
         self.crank.unpark_js();
-        self.crank.guard(|| {
+        // Where another thread has the baton, it turns.
+        if let Some(mut baton) = self.crank.try_baton()
+            && self.crank.turner() == Turner::Js
+        {
+            self.crank.note_js_turn();
             self.crank
-                .turn(&mut self.crank.baton(), Some(Duration::ZERO))
-        });
-        if self.crank.has_events() || !self.crank.park_js() {
+                .guard(|| self.crank.turn(&mut baton, Some(Duration::ZERO)));
+        }
+        if !self.crank.park_js() {
             self.call_pump();
         }
         self.arm();

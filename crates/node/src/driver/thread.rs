@@ -1,4 +1,5 @@
-//! The driver `thread`: a native thread turns the loop, and rests while it is not running.
+//! The loop's own thread, which rests while the loop is not running: in the driver `thread` it turns the loop, in the
+//! driver `auto` it stands by.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,6 +7,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use crate::crank::Crank;
+#[cfg(unix)]
+use crate::driver::relief::{self, Bell};
 
 /// The loop thread, `miolo-N`. Dropping it stops and joins it.
 pub struct LoopThread {
@@ -25,17 +28,42 @@ enum Order {
 struct Gate {
     order: Mutex<Order>,
     changed: Condvar,
+    /// For a thread that stands by.
+    #[cfg(unix)]
+    bell: Option<Bell>,
 }
 
 impl LoopThread {
-    /// Starts the thread, at rest.
+    /// Starts a thread that turns the loop; at rest.
     pub fn spawn(crank: &Arc<Crank>) -> io::Result<Self> {
+        Self::start(
+            crank,
+            Gate {
+                order: Mutex::new(Order::Rest),
+                changed: Condvar::new(),
+                #[cfg(unix)]
+                bell: None,
+            },
+        )
+    }
+
+    /// Starts a thread that stands by; at rest.
+    #[cfg(unix)]
+    pub fn spawn_for_relief(crank: &Arc<Crank>) -> io::Result<Self> {
+        Self::start(
+            crank,
+            Gate {
+                order: Mutex::new(Order::Rest),
+                changed: Condvar::new(),
+                bell: Some(Bell::new()?),
+            },
+        )
+    }
+
+    fn start(crank: &Arc<Crank>, gate: Gate) -> io::Result<Self> {
         static COUNT: AtomicUsize = AtomicUsize::new(1);
         let name = format!("miolo-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let gate = Arc::new(Gate {
-            order: Mutex::new(Order::Rest),
-            changed: Condvar::new(),
-        });
+        let gate = Arc::new(gate);
         let thread = Builder::new().name(name).spawn({
             let (gate, crank) = (gate.clone(), crank.clone());
             move || main(&gate, &crank)
@@ -78,6 +106,10 @@ impl Gate {
     fn give(&self, order: Order) {
         *self.lock() = order;
         self.changed.notify_one();
+        #[cfg(unix)]
+        if let Some(bell) = &self.bell {
+            bell.ring();
+        }
     }
 
     /// Waits while the order is to rest.
@@ -91,10 +123,18 @@ impl Gate {
 }
 
 fn main(gate: &Gate, crank: &Crank) {
+    let is_to_run = || *gate.lock() == Order::Run;
     crank.guard(|| {
         while gate.wait() == Order::Run {
+            #[cfg(unix)]
+            if let Some(bell) = &gate.bell {
+                if relief::stand_by(crank, bell) {
+                    relief::relieve(crank, is_to_run)?;
+                }
+                continue;
+            }
             let mut poller = crank.baton();
-            while *gate.lock() == Order::Run {
+            while is_to_run() {
                 crank.turn(&mut poller, None)?;
             }
         }

@@ -1,0 +1,72 @@
+/** What goes on while JavaScript computes, with a loop thread: seen from another thread. */
+
+import { eachDriver } from './support/drivers.ts'
+import { TestWorker } from './support/process.ts'
+import { areInOrder, journal, running, serve } from './support/servers.ts'
+
+/** Says when each of several things has happened to its sockets, in milliseconds since it was told to begin. */
+const CLIENT = `
+  const { parentPort, workerData } = require('node:worker_threads')
+  const net = require('node:net')
+  const { port, quiet, crowd } = workerData
+  const began = Date.now()
+  const said = {}
+  const note = (name) => { said[name] ??= Date.now() - began }
+  const dial = () => net.connect({ port, host: '127.0.0.1' }).on('error', () => {})
+  const idle = dial()
+  idle.on('connect', () => {
+    const busy = dial()
+    busy.on('connect', () => {
+      busy.write('block')
+      let count = 0
+      busy.on('data', (chunk) => { note('first'); count += chunk.length; if (count >= quiet) note('flushed') })
+      busy.on('close', () => note('busy closed'))
+      // Once it computes.
+      setTimeout(() => {
+        dial().on('connect', () => note('accepted')).on('close', () => note('accepted closed'))
+        for (let index = 0; index < crowd; index++) {
+          dial().on('close', () => { said.refused = (said.refused ?? 0) + 1; note('refused at') }).resume()
+        }
+      }, 200)
+    })
+  })
+  idle.on('close', () => note('idle closed')).resume()
+  parentPort.on('message', () => { parentPort.postMessage(said); process.exit() })
+`
+
+eachDriver('accepts, refusals, timeouts and flushes go on', async (t, stage) => {
+  if (stage.driver === 'embedded') {
+    t.pass()
+    return
+  }
+  const BLOCK_MS = 2000
+  const size = 8_000_000
+  let began = 0
+  const log = journal({
+    data(conn) {
+      if (began !== 0) return
+      conn.write(Buffer.alloc(size))
+      conn.flush()
+      began = Date.now()
+      for (const until = performance.now() + BLOCK_MS; performance.now() < until;);
+    },
+  })
+  const options = { idleTimeoutMs: 600, maxConnections: 3 }
+  const { server, port } = serve(running(stage), log.handler, options)
+  const started = Date.now()
+  const client = stage.keep(
+    TestWorker.code(CLIENT, { workerData: { port, quiet: size, crowd: 5 }, execArgv: [] }),
+  )
+  await log.closed(0)
+  await log.closed(1)
+  await log.until('the third', () => log.lives.length >= 3)
+  await log.closed(2)
+  client.worker.postMessage('tell')
+  const said = await client.message<Record<string, number>>()
+  const ended = began - started + BLOCK_MS
+  for (const name of ['first', 'flushed', 'accepted', 'idle closed', 'refused at']) {
+    t.true((said[name] as number) < ended, `${name}: ${JSON.stringify(said)}, free after ${ended}`)
+  }
+  t.true(server.refused >= 5, JSON.stringify(said))
+  areInOrder(t, log.lives)
+})

@@ -1,0 +1,320 @@
+/** Connections as streams, which behave as a net.Socket does. */
+
+import { createHash, type Hash } from 'node:crypto'
+import { once } from 'node:events'
+import { type Duplex, PassThrough, Readable, Transform, Writable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+
+import { type Connection, connect, type ConnectionOptions, type EventLoop } from 'miolo'
+
+import { within } from './support/deadline.ts'
+import { eachDriver, type Stage } from './support/drivers.ts'
+import { dial, journal, running, serve } from './support/servers.ts'
+
+const SIZE = 50 * 1024 * 1024
+
+/** So many bytes that do not repeat soon, and their hash. */
+function source(size: number): { stream: Readable; hash: Hash } {
+  const hash = createHash('sha1')
+  function* parts() {
+    for (let left = size, index = 0; left > 0; index++) {
+      const part = Buffer.alloc(Math.min(left, 1 + ((index * 7919) % 100_000)), `${index} `)
+      hash.update(part)
+      left -= part.length
+      yield part
+    }
+  }
+  return { stream: Readable.from(parts(), { objectMode: false }), hash }
+}
+
+function sink(): { stream: Writable; hash: Hash; count: () => number } {
+  const hash = createHash('sha1')
+  let count = 0
+  const stream = new Writable({
+    write(chunk: Buffer, _, done) {
+      hash.update(chunk)
+      count += chunk.length
+      done()
+    },
+  })
+  return { stream, hash, count: () => count }
+}
+
+/** What a stream brings to its end; unlike `for await`, this does not destroy it then. */
+async function textOf(stream: Readable): Promise<string> {
+  let text = ''
+  stream.on('data', (chunk) => {
+    text += String(chunk)
+  })
+  await within('the end of a stream', () => once(stream, 'end'))
+  return text
+}
+
+/** Two streams that are connected with each other. */
+async function streams(
+  stage: Stage,
+  options: ConnectionOptions = {},
+  loop: EventLoop = running(stage),
+): Promise<{ near: Duplex; far: Duplex; conns: Connection[]; log: ReturnType<typeof journal> }> {
+  const conns: Connection[] = []
+  const ends: Duplex[] = []
+  const log = journal({
+    open(conn) {
+      conns.push(conn)
+      ends.push(conn.toStream())
+    },
+  })
+  const { address } = serve(loop, log.handler, options)
+  const conn = await within('a connection', () => connect(loop, address, log.handler, options))
+  await log.opened(1)
+  const isNear = conns[0] === conn
+  const [near, far] = (isNear ? ends : ends.reverse()) as [Duplex, Duplex]
+  for (const stream of [near, far]) stage.keep({ close: () => stream.destroy() })
+  return { near, far, conns: isNear ? conns : conns.reverse(), log }
+}
+
+eachDriver('50 MB there and back, by pipelines', async (t, stage) => {
+  const { near, far, log } = await streams(stage)
+  const [from, into] = [source(SIZE), sink()]
+  await within('the pipelines', () =>
+    Promise.all([pipeline(far, far), pipeline(from.stream, near), pipeline(near, into.stream)]),
+  )
+  t.is(into.count(), SIZE)
+  t.is(into.hash.digest('hex'), from.hash.digest('hex'))
+  t.is((await log.closed(0)).reason, 'end')
+  t.is((await log.closed(1)).reason, 'end')
+})
+
+eachDriver('both ways at once, and borrowed chunks are kept well', async (t, stage) => {
+  const { near, far } = await streams(stage, { borrow: 'checked' })
+  const size = 10_000_000
+  const [a, b, x, y] = [source(size), source(size - 1), sink(), sink()]
+  await within('the pipelines', () =>
+    Promise.all([
+      pipeline(a.stream, near),
+      pipeline(b.stream, far),
+      pipeline(near, x.stream),
+      pipeline(far, y.stream),
+    ]),
+  )
+  t.is(x.hash.digest('hex'), b.hash.digest('hex'))
+  t.is(y.hash.digest('hex'), a.hash.digest('hex'))
+})
+
+eachDriver('a slow reader has its peer wait', async (t, stage) => {
+  const { near, far, conns } = await streams(stage)
+  const part = Buffer.alloc(100_000)
+  let written = 0
+  // Nobody reads the far stream.
+  const isFull = () => {
+    while (written < 500_000_000) {
+      written += part.length
+      if (!near.write(part)) return
+    }
+  }
+  isFull()
+  near.on('drain', isFull)
+  let before = -1
+  await within('a standstill', async () => {
+    while (written !== before || (conns[0]?.bufferedAmount ?? 0) === 0) {
+      before = written
+      await new Promise((resolve) => setTimeout(resolve, 300))
+    }
+  })
+  t.true(written < 100_000_000, String(written))
+  near.off('drain', isFull)
+  near.end()
+  const into = sink()
+  await within('the rest', () => pipeline(far, into.stream))
+  t.is(into.count(), written)
+})
+
+eachDriver('a write of any size, whatever maxWriteBuffer is', async (t, stage) => {
+  const { near, far } = await streams(stage, { maxWriteBuffer: 100_000, highWaterMark: 10_000 })
+  const big = Buffer.alloc(5_000_000, 'abc')
+  near.end(big)
+  const into = sink()
+  await within('all of it', () => pipeline(far, into.stream))
+  t.is(into.count(), big.length)
+  t.is(into.hash.digest('hex'), createHash('sha1').update(big).digest('hex'))
+})
+
+eachDriver(
+  'finish comes when all has been sent, so that destroy loses nothing',
+  async (t, stage) => {
+    const { near, far } = await streams(stage)
+    const size = 8_000_000
+    const into = sink()
+    const done = within('the far end', () => pipeline(far, into.stream))
+    near.end(Buffer.alloc(size))
+    await within('finish', () => once(near, 'finish'))
+    near.destroy()
+    await done.catch(() => {})
+    t.is(into.count(), size)
+  },
+)
+
+eachDriver('what waits when the peer ends is answered still', async (t, stage) => {
+  const { near, far } = await streams(stage, { allowHalfOpen: true })
+  const slow = new Transform({
+    transform(chunk: Buffer, _, done) {
+      setImmediate(() => done(null, chunk))
+    },
+  })
+  const size = 1_000_000
+  const into = sink()
+  near.end(Buffer.alloc(size))
+  await within('the pipelines', () =>
+    Promise.all([pipeline(far, slow, new PassThrough(), far), pipeline(near, into.stream)]),
+  )
+  t.is(into.count(), size)
+})
+
+eachDriver(
+  'with allowHalfOpen the writable side goes on when the readable has ended',
+  async (t, stage) => {
+    const { near, far, log } = await streams(stage, { allowHalfOpen: true })
+    near.end('question')
+    t.is(await textOf(far), 'question')
+    await new Promise((resolve) => setImmediate(resolve))
+    t.true(far.writable)
+    far.write('ans')
+    far.end('wer')
+    t.is(await textOf(near), 'answer')
+    t.is((await log.closed(0)).reason, 'end')
+    t.is((await log.closed(1)).reason, 'end')
+  },
+)
+
+eachDriver(
+  'without allowHalfOpen the writable side ends when the readable has',
+  async (t, stage) => {
+    const { near, far, log } = await streams(stage)
+    near.end()
+    far.resume()
+    near.resume()
+    await within('the ends', () =>
+      Promise.all([once(far, 'finish'), once(far, 'close'), once(near, 'close')]),
+    )
+    t.is((await log.closed(0)).reason, 'end')
+    t.is((await log.closed(1)).reason, 'end')
+  },
+)
+
+eachDriver(
+  'an error of the source destroys the stream, and the peer learns of it',
+  async (t, stage) => {
+    const { near, far, log, conns } = await streams(stage)
+    const failure = new Error('on purpose')
+    const failing = new Readable({ read() {} })
+    failing.push('some')
+    setImmediate(() => failing.destroy(failure))
+    far.on('error', () => {}).resume()
+    t.is(await t.throwsAsync(within('the pipeline', () => pipeline(failing, near))), failure)
+    t.true(near.destroyed)
+    const life = (conn?: Connection) => log.lives.find((each) => each.conn === conn)
+    await log.until('both ends', () => conns.every((conn) => life(conn)?.reason !== undefined))
+    t.is(life(conns[0])?.reason, 'aborted')
+  },
+)
+
+eachDriver('a reset is an error of the stream: ECONNRESET', async (t, stage) => {
+  const { near, far, conns } = await streams(stage)
+  far.on('error', () => {})
+  const failed = t.throwsAsync(within('the pipeline', () => pipeline(near, sink().stream)))
+  conns[1]?.abort()
+  const error = (await failed) as NodeJS.ErrnoException
+  t.is(error.code, 'ECONNRESET')
+  t.true(near.destroyed)
+})
+
+eachDriver('a timeout is an error of the stream: ETIMEDOUT', async (t, stage) => {
+  const { near, far } = await streams(stage, { idleTimeoutMs: 50 })
+  far.on('error', () => {})
+  const error = await t.throwsAsync(within('the pipeline', () => pipeline(near, sink().stream)))
+  t.true(
+    ['ETIMEDOUT', 'ERR_STREAM_PREMATURE_CLOSE'].includes(
+      (error as NodeJS.ErrnoException).code as string,
+    ),
+  )
+})
+
+eachDriver('destroy closes the connection, once', async (t, stage) => {
+  const { near, far, log, conns } = await streams(stage)
+  far.on('error', () => {}).resume()
+  const closed = once(near, 'close')
+  near.destroy()
+  near.destroy()
+  await within('close', () => closed)
+  const life = log.lives.find(({ conn }) => conn === conns[0])!
+  t.is(life.reason, 'aborted')
+  t.false(conns[0]?.write('late'))
+  await within('the far end', async () => {
+    if (!far.closed) await once(far, 'close')
+  })
+})
+
+eachDriver('destroy with an error tells it, and only it', async (t, stage) => {
+  const { near, far } = await streams(stage)
+  far.on('error', () => {}).resume()
+  const failure = new Error('on purpose')
+  const errors: Error[] = []
+  near.on('error', (error) => errors.push(error))
+  const closed = new Promise((resolve) => near.on('close', resolve))
+  near.destroy(failure)
+  await within('close', () => closed)
+  t.deepEqual(errors, [failure])
+})
+
+eachDriver('a write after the connection has gone is EPIPE', async (t, stage) => {
+  const { near, conns } = await streams(stage)
+  conns[0]?.end()
+  const failed = within('an error', () => once(near, 'error'))
+  near.write('late')
+  const [error] = (await failed) as [NodeJS.ErrnoException]
+  t.is(error.code, 'EPIPE')
+})
+
+eachDriver('toStream returns the same stream each time', async (t, stage) => {
+  const { near, conns } = await streams(stage)
+  t.is(conns[0]?.toStream(), near)
+})
+
+eachDriver('toStream of a connection that has ended is destroyed', async (t, stage) => {
+  const log = journal()
+  const { port } = serve(running(stage), log.handler)
+  dial(stage, port).socket.end()
+  const { conn } = await log.closed()
+  const stream = conn.toStream()
+  t.true(stream.destroyed)
+  await within('close', async () => {
+    if (!stream.closed) await once(stream, 'close')
+  })
+})
+
+eachDriver('a stream of a server that is closed fails, and nothing is thrown', async (t, stage) => {
+  const loop = running(stage)
+  const { near, far } = await streams(stage, {}, loop)
+  const errors = [near, far].map((stream) => once(stream, 'error'))
+  loop.close()
+  for (const error of errors) {
+    const [{ code }] = (await within('an error', () => error)) as [NodeJS.ErrnoException]
+    t.is(code, 'ECONNABORTED')
+  }
+  t.notThrows(() => near.write('late'))
+})
+
+eachDriver('a connection and a socket of Node’s, by pipelines', async (t, stage) => {
+  const { port } = serve(running(stage), {
+    open(conn) {
+      const stream = conn.toStream()
+      void pipeline(stream, stream).catch(() => {})
+    },
+  })
+  const client = dial(stage, port, { silent: true })
+  const [from, into] = [source(5_000_000), sink()]
+  await within('the pipelines', () =>
+    Promise.all([pipeline(from.stream, client.socket), pipeline(client.socket, into.stream)]),
+  )
+  t.is(into.hash.digest('hex'), from.hash.digest('hex'))
+})

@@ -1,0 +1,64 @@
+import { native } from '../bridge/binding.ts'
+import { kBridge } from '../bridge/bridge.ts'
+import type { Bridge } from '../bridge/bridge.ts'
+import { invalidType, LoopError, systemError } from '../errors.ts'
+import { EventLoop } from '../event-loop.ts'
+import { type AddressLike, parseAddress } from '../net/address.ts'
+import { type Connection, End } from './connection.ts'
+import type { ConnectionHandler } from './connection-handler.ts'
+import { checkHandler } from './check-handler.ts'
+import { type ConnectOptions, resolveConnect } from './options.ts'
+
+/**
+ * Begins a TCP connection. The loop has to run for it to be made.
+ *
+ * @param handler what happens to the connection; its `open` comes before the promise resolves.
+ * @returns a promise of the connection; it rejects with what the system says, as in `node:net`: `ECONNREFUSED`,
+ * `ETIMEDOUT`, …
+ * @throws `TypeError` or `RangeError` for arguments that make no sense; `ERR_MIOLO_CLOSED` if the loop is.
+ */
+export function connect<State = unknown>(
+  loop: EventLoop<never, never>,
+  address: AddressLike,
+  handler: ConnectionHandler<State> = {},
+  options?: ConnectOptions,
+): Promise<Connection<State>> {
+  const bridge = bridgeOf(loop)
+  const { text, address: where } = parseAddress(address)
+  checkHandler(handler)
+  const resolved = resolveConnect(options)
+  const connections = bridge.connections()
+  const { native: nativeOptions, connectTimeoutMs } = resolved
+  const begun = native.connectionConnect(bridge.native, text, nativeOptions, connectTimeoutMs)
+  if (typeof begun === 'number') return Promise.reject(systemError(begun, 'connect', where))
+  return new Promise((resolve, reject) => {
+    let isMade = false
+    const origin = {
+      bridge,
+      options: resolved,
+      handler: {
+        open(conn: Connection<State>) {
+          isMade = true
+          end.handler = handler
+          resolve(conn)
+          return handler.open?.(conn)
+        },
+      },
+      gone(_: unknown, _reason: unknown, error: Error | undefined) {
+        if (isMade) return
+        const errno = (error as NodeJS.ErrnoException | undefined)?.errno
+        if (errno !== undefined) reject(systemError(errno, 'connect', where))
+        else reject(new LoopError('ERR_MIOLO_CLOSED'))
+      },
+    }
+    const end: End<State> = new End(origin, begun.slot, begun.generation)
+    connections.add(end)
+    bridge.stopSoon()
+  })
+}
+
+/** @internal */
+export function bridgeOf(loop: EventLoop<never, never>): Bridge<never, never> {
+  if (!(loop instanceof EventLoop)) throw invalidType('loop', 'an EventLoop', loop)
+  return loop[kBridge]() as Bridge<never, never>
+}

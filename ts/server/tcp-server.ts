@@ -1,0 +1,256 @@
+import type { Bridge } from '../bridge/bridge.ts'
+import { native } from '../bridge/binding.ts'
+import type { Acceptor, Endpoint } from '../bridge/connections.ts'
+import { LoopError, systemError } from '../errors.ts'
+import { EventLoop } from '../event-loop.ts'
+import {
+  type AddressLike,
+  format,
+  parseAddress,
+  type SocketAddress,
+  socketAddress,
+} from '../net/address.ts'
+import { duration, options as optional } from '../validate.ts'
+import { checkHandler } from './check-handler.ts'
+import { bridgeOf } from './connect.ts'
+import { type Connection, End, type Origin } from './connection.ts'
+import type { CloseReason, ServerHandler } from './connection-handler.ts'
+import { type ResolvedServerOptions, resolveServer, type ServerOptions } from './options.ts'
+
+/** How {@link TcpServer.close} goes about it. */
+export interface CloseOptions {
+  /** Milliseconds after which connections that have not ended are cut. Default: they may take as long as they like. */
+  deadlineMs?: number
+}
+
+/** How many connections have ended for which reason. */
+export type ClosedConnections = Partial<Record<CloseReason, number>>
+
+/**
+ * A TCP server: connections are accepted, read, written, framed, timed out and limited by whoever turns the loop, also
+ * while the JS thread is busy; here are the callbacks.
+ *
+ * ```ts
+ * const loop = new EventLoop()
+ * const server = new TcpServer(loop, { data: (conn, chunk) => void conn.write(chunk) })
+ * console.log(server.listen('127.0.0.1:7000'))
+ * await loop.run({})
+ * ```
+ */
+export class TcpServer<State = unknown> {
+  readonly #handler: ServerHandler<State>
+  /** Its place in each of the loops that serve it; the first is the user's. */
+  readonly #seats: Seat[]
+  /** The other loops, which run when the first does. */
+  readonly #helpers: EventLoop[] = []
+  /** Several listeners of ours share the port, which nobody else may. */
+  readonly #checksPort: boolean
+  readonly #open = new Map<Connection<State>, End<State>>()
+  #closed: ClosedConnections = {}
+  #closing: Promise<ClosedConnections> | undefined
+  #finish: (() => void) | undefined
+  #refusedAtClose = 0
+  /** No loop knows of it any more. */
+  #hasLeft = false
+
+  /**
+   * Makes a server that does not listen yet.
+   *
+   * @param loop serves it while it runs.
+   * @throws `TypeError` or `RangeError` for arguments that make no sense; `ERR_MIOLO_CLOSED`.
+   */
+  constructor(
+    loop: EventLoop<never, never>,
+    handler: ServerHandler<State>,
+    options?: ServerOptions,
+  ) {
+    const bridge = bridgeOf(loop)
+    checkHandler(handler)
+    this.#handler = handler
+    const resolved = resolveServer(options)
+    const count = resolved.loops
+    this.#checksPort = count > 1 && !resolved.server.reusePort
+    for (let index = 1; index < count; index++) {
+      // They follow the first, which alone keeps the process alive.
+      const helper = new EventLoop({ driver: 'thread' }).unref()
+      this.#helpers.push(helper)
+      bridge.addFollower(helper)
+    }
+    const loops = [loop, ...this.#helpers] as EventLoop<never, never>[]
+    this.#seats = loops.map((each) => this.#sit(bridgeOf(each), resolved))
+  }
+
+  #sit(bridge: Bridge<never, never>, options: ResolvedServerOptions): Seat {
+    const origin: Origin<State> = {
+      bridge,
+      handler: this.#handler,
+      options,
+      gone: (conn, reason) => this.#gone(conn, reason),
+    }
+    const acceptor: Acceptor = {
+      accept: (slot, generation, peer): Endpoint => {
+        const end = new End<State>(origin, slot, generation, peer)
+        this.#open.set(end.conn, end)
+        if (this.#closing !== undefined) end.finish()
+        return end
+      },
+      failed: (error) => this.#handler.error?.(error),
+      closed: () => this.#finishIfEmpty(),
+    }
+    const connections = bridge.connections()
+    const id = native.serverOpen(bridge.native, options.native, this.#share(options))
+    connections.addServer(id, acceptor)
+    return { bridge, id }
+  }
+
+  /** What each of several loops may have. */
+  #share({ server, loops }: ResolvedServerOptions): ResolvedServerOptions['server'] {
+    if (loops === 1) return server
+    return {
+      ...server,
+      reusePort: true,
+      maxConnections: Math.ceil(server.maxConnections / loops),
+    }
+  }
+
+  /**
+   * Listens at an address, such as `127.0.0.1:0` for any free port; may be called again, for another one. Connections
+   * are accepted while the loop runs.
+   *
+   * @returns the address, with the port that the system chose.
+   * @throws an `Error` as of `node:net`: `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL`; `TypeError` for what is no address;
+   * `ERR_MIOLO_CLOSED`.
+   */
+  listen(address: AddressLike): SocketAddress {
+    const parsed = parseAddress(address)
+    if (this.#closing !== undefined || this.#isClosed()) throw new LoopError('ERR_MIOLO_CLOSED')
+    let where = parsed.address
+    let { text } = parsed
+    if (this.#checksPort) this.#checkIsFree(text, where)
+    for (const { bridge, id } of this.#seats) {
+      const listening = native.serverListen(bridge.native, id, text)
+      if (typeof listening === 'number') throw systemError(listening, 'listen', where)
+      // The port that the system chose for the first is that of all.
+      where = socketAddress(listening)
+      text = format(where)
+      bridge.stopSoon()
+    }
+    return where
+  }
+
+  /** Of several listeners of ours none would find that the port is somebody else's, if that shares it, too. */
+  #checkIsFree(text: string, where: SocketAddress): void {
+    if (where.port === 0) return
+    const { bridge } = this.#seats[0] as Seat
+    const probe = native.serverOpen(bridge.native, PROBE.native, PROBE.server)
+    const listening = native.serverListen(bridge.native, probe, text)
+    native.serverRemove(bridge.native, probe)
+    if (typeof listening === 'number') throw systemError(listening, 'listen', where)
+  }
+
+  /** The connections that are open. */
+  get connections(): Iterable<Connection<State>> & { readonly size: number } {
+    const open = this.#open
+    return {
+      get size() {
+        return open.size
+      },
+      [Symbol.iterator]: () => open.keys(),
+    }
+  }
+
+  /** How many connections were refused because of the limits: each was closed at once, and never open. */
+  get refused(): number {
+    if (this.#hasLeft || this.#isClosed()) return this.#refusedAtClose
+    const refused = ({ bridge, id }: Seat) => native.serverRefused(bridge.native, id)
+    return this.#seats.reduce((sum, seat) => sum + refused(seat), 0)
+  }
+
+  /**
+   * Accepts no more, and ends every connection once what was written to it has been sent. Those that have not ended
+   * by the deadline, since their peers have not, are cut: `shutdown`.
+   *
+   * @returns a promise that resolves when no connection is left, to how many have ended for which reason since. The
+   * loop has to run until then, or to be closed. Another call does nothing but return the same promise: a deadline that
+   * comes with it is not heeded.
+   * @throws `TypeError` or `RangeError` for a deadline that is none.
+   */
+  close(options?: CloseOptions): Promise<ClosedConnections> {
+    const { deadlineMs } = optional(options, 'options')
+    const patience =
+      deadlineMs === undefined ? -1 : duration(deadlineMs, 'options.deadlineMs', 2 ** 53)
+    if (this.#closing === undefined) return (this.#closing = this.#close(patience))
+    // A deadline may be set later, too.
+    if (patience >= 0 && this.#finish !== undefined) this.#shutDown(patience)
+    return this.#closing
+  }
+
+  #close(patience: number): Promise<ClosedConnections> {
+    this.#closed = {}
+    const done = new Promise<ClosedConnections>((resolve) => {
+      this.#finish = () => {
+        this.#finish = undefined
+        this.#leave()
+        resolve(this.#closed)
+      }
+    })
+    for (const end of this.#open.values()) end.finish()
+    this.#shutDown(patience)
+    this.#finishIfEmpty()
+    return done
+  }
+
+  #shutDown(patience: number): void {
+    for (const { bridge, id } of this.#seats) {
+      if (bridge.closed) continue
+      // First what was written before.
+      bridge.flushNow()
+      native.serverShutDown(bridge.native, id, patience)
+    }
+  }
+
+  #leave(): void {
+    this.#refusedAtClose = this.refused
+    this.#hasLeft = true
+    for (const { bridge, id } of this.#seats) {
+      if (bridge.closed) continue
+      bridge.connections().removeServer(id)
+      native.serverRemove(bridge.native, id)
+    }
+    const [{ bridge }] = this.#seats as [Seat]
+    for (const helper of this.#helpers) {
+      bridge.removeFollower(helper)
+      helper.close()
+    }
+  }
+
+  #gone(conn: Connection<State>, reason: CloseReason): void {
+    this.#open.delete(conn)
+    if (this.#closing === undefined) return
+    this.#closed[reason] = (this.#closed[reason] ?? 0) + 1
+    // Its own `close` comes first.
+    queueMicrotask(() => this.#finishIfEmpty())
+  }
+
+  #finishIfEmpty(): void {
+    if (this.#open.size > 0) return
+    // Some may have been accepted that are still to be told of.
+    const areOpen = this.#seats.some(
+      ({ bridge, id }) => !bridge.closed && native.serverConnections(bridge.native, id) > 0,
+    )
+    if (!areOpen) this.#finish?.()
+  }
+
+  #isClosed(): boolean {
+    return (this.#seats[0] as Seat).bridge.closed
+  }
+}
+
+/** A server's place in a loop. */
+interface Seat {
+  bridge: Bridge<never, never>
+  id: number
+}
+
+/** A server that only tries whether it could listen. */
+const PROBE = resolveServer(undefined)
