@@ -1,6 +1,6 @@
 // An echo server: whatever a client sends comes back.
 //
-//   echo_server.ts [ADDRESS [DRIVER]]       127.0.0.1:7000 and `thread`, unless said otherwise
+//   echo_server.ts [ADDRESS [DRIVER]]       127.0.0.1:7000 and `auto`, unless said otherwise
 //   nc 127.0.0.1 7000                       in another terminal
 //
 // How it echoes stands in examples/echo_handler.ts.

@@ -1,11 +1,11 @@
-// What `npm start` runs: a tour of the examples, then an echo server to talk to.
+// What `npm start` runs: a tour of the examples, then two servers to talk to.
 //
-//   npm start                        on 127.0.0.1:7000
-//   npm start -- 127.0.0.1:7001      elsewhere
+//   npm start                                        echo on 127.0.0.1:7000, Redis on 127.0.0.1:7001
+//   npm start -- 127.0.0.1:8000 127.0.0.1:8001       elsewhere
 
-import { EventLoop, TcpListener } from 'miolo'
+import { EventLoop, type SocketAddress, TcpServer } from 'miolo'
 
-import { EchoHandler } from './echo_handler.ts'
+import { redis } from './redis/serve.ts'
 
 const TOUR = {
   base: 'a loop and a handler, shut down before they have begun',
@@ -14,7 +14,7 @@ const TOUR = {
   tick: 'closing when nothing more can come',
 }
 
-const address = process.argv[2] ?? '127.0.0.1:7000'
+const [echoAt = '127.0.0.1:7000', redisAt = '127.0.0.1:7001'] = process.argv.slice(2)
 
 let end = (): void => process.exit(0)
 process.once('SIGINT', () => end())
@@ -26,40 +26,66 @@ for (const [name, subject] of Object.entries(TOUR)) {
   await import(`./${name}.ts`)
 }
 
-const loop = new EventLoop<'accept again'>()
-end = () => loop.shutdown()
-const handler = new EchoHandler(loop, listen())
-console.log('What is sent there comes back. Ctrl-C ends it.\n')
+const counts = { accepted: 0, echoed: 0 }
+const loop = new EventLoop()
+const echo = new TcpServer(loop, {
+  open: () => void counts.accepted++,
+  data(conn, chunk) {
+    counts.echoed += chunk.length
+    // Whoever does not read what comes back is not read from, either.
+    if (!conn.write(chunk)) conn.pause()
+  },
+  drain: (conn) => conn.resume(),
+})
+const keys = redis()
+
+const where = listen('echo', echo, echoAt)
+console.log(`\nexamples/echo.ts serves echo on ${where.host}:${where.port}. In another terminal:\n`)
+console.log(`  nc ${where.address} ${where.port}\n`)
+const store = listen('Redis', keys.server, redisAt)
+console.log(`examples/redis.ts serves keys on ${store.host}:${store.port}. In another terminal:\n`)
+console.log(`  redis-cli -h ${store.address} -p ${store.port}\n`)
+console.log('Ctrl-C ends both.\n')
 
 const { stdout } = process
 let shown = ''
 const display = stdout.isTTY ? setInterval(showMetrics, 250) : undefined
 
-await loop.run(handler)
+end = () => {
+  // A second time, for those who cannot wait.
+  process.once('SIGINT', () => process.exit(0))
+  void echo.close({ deadlineMs: 1000 }).then(() => loop.shutdown())
+  void keys.stop()
+}
+await Promise.all([loop.run({}), keys.run()])
 
 if (display !== undefined) {
   clearInterval(display)
   showMetrics()
   stdout.write('\n')
 }
-console.log(`Shut down. Connections: ${count(handler.accepted)}, bytes: ${count(handler.echoed)}.`)
-handler.close()
+console.log(`Shut down. Connections: ${count(counts.accepted)}, bytes: ${count(counts.echoed)}.`)
 loop.close()
+keys.close()
 
-function listen(): TcpListener {
+/** Listens, or says why it cannot, and ends. */
+function listen(
+  name: string,
+  server: { listen(address: string): SocketAddress },
+  at: string,
+): SocketAddress & { host: string } {
   try {
-    const listener = TcpListener.bind(address)
-    const { address: host, family, port } = listener.localAddress()
-    const where = family === 'IPv6' ? `[${host}]:${port}` : `${host}:${port}`
-    console.log(`\nexamples/echo_handler.ts serves echo on ${where}. In another terminal:\n`)
-    console.log(`  nc ${host} ${port}\n`)
-    return listener
+    const address = server.listen(at)
+    return {
+      ...address,
+      host: address.family === 'IPv6' ? `[${address.address}]` : address.address,
+    }
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     console.error(
       code === 'EADDRINUSE'
-        ? `\n${address} is in use. Another address: npm start -- 127.0.0.1:7001`
-        : `\nCannot serve on ${address}: ${message}`,
+        ? `\n${at} is in use. Other addresses: npm start -- 127.0.0.1:8000 127.0.0.1:8001`
+        : `\nCannot serve ${name} on ${at}: ${message}`,
     )
     process.exit(1)
   }
@@ -67,12 +93,13 @@ function listen(): TcpListener {
 
 /** What the loop says of itself, on one line of the terminal. */
 function showMetrics(): void {
-  const { events, doorbells } = loop.metrics()
+  const { iterations, turner, handovers } = loop.metrics()
   const line = [
-    `connections ${count(handler.connected)}`,
-    `echoed ${count(handler.echoed / 1e6)} MB`,
-    `ready ${count(events.ready)}`,
-    `doorbells ${count(doorbells.toJs)}`,
+    `connections ${count(echo.connections.size)}`,
+    `echoed ${count(counts.echoed / 1e6)} MB`,
+    `turns ${count(iterations)}, by the ${turner === 'js' ? 'JS' : 'loop'} thread`,
+    `handovers ${count(handovers)}`,
+    `keys' clients ${count(keys.server.connections.size)}`,
   ].join(' · ')
   if (line === shown) return
   shown = line
