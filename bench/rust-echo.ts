@@ -1,13 +1,13 @@
 import { atMost, type Bench, type Contest } from './lib/bench.ts'
 import { benchProgram, rustExample } from './lib/cargo.ts'
-import { echoSide } from './lib/echo.ts'
+import { loadSide, named } from './lib/load.ts'
 
 function contest(connections: number): Contest {
   return {
-    name: `${connections} × 64 B`,
+    name: named({ connections }),
     sides: [
-      echoSide('epoll', connections, () => benchProgram('epoll_echo', '127.0.0.1:0')),
-      echoSide('example', connections, () => rustExample('echo_server', '127.0.0.1:0')),
+      loadSide('epoll', { connections }, () => benchProgram('epoll_echo', '127.0.0.1:0')),
+      loadSide('example', { connections }, () => rustExample('echo_server', '127.0.0.1:0')),
     ],
     figures: [
       {

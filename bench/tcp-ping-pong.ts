@@ -1,20 +1,21 @@
 import { atMost, type Bench } from './lib/bench.ts'
 import { program } from './lib/child.ts'
-import { echoSide } from './lib/echo.ts'
+import { loadSide, named, type Traffic } from './lib/load.ts'
 
 /** How long the loop looks again before it sleeps: longer than an answer takes to come. */
 const SPIN_US = 200
 
-/** The client spins for each answer, so that the time it would take to wake up is in no latency. */
+const TRAFFIC: Traffic = { connections: 1, spin: true }
+
 const spinning = (name: string, server: string, ...args: string[]) =>
-  echoSide(name, 1, () => program(`servers/${server}`, ...args), '--spin')
+  loadSide(name, TRAFFIC, () => program(`servers/${server}`, ...args))
 
 /** One message at a time, to a thread that belongs to the loop. */
 export const tcpPingPong: Bench = {
   name: 'tcp-ping-pong',
   contests: [
     {
-      name: '1 × 64 B',
+      name: named(TRAFFIC),
       sides: [
         spinning('net', 'node-net-echo'),
         spinning('runSync', 'miolo-echo', '--run-sync', '--spin-us', String(SPIN_US)),

@@ -11,9 +11,11 @@ export interface Scale {
 export interface Side {
   name: string
   measure(scale: Scale): Promise<Sample>
+  /** Why it cannot run here, and its figures are left out; null: it can. */
+  unavailable?(): string | null
 }
 
-export type Unit = '/s' | 'µs' | 'ms' | 'ns' | 'MiB' | ''
+export type Unit = '/s' | 'MiB/s' | 'µs' | 'ms' | 'ns' | 'MiB' | 'KiB' | ''
 
 /** A line of the table: one metric of one side, against the same metric of the peer. */
 export interface Figure {
@@ -39,7 +41,8 @@ export type Target = {
 export const atLeast = (limit: number): Target => ({ of: 'ratio', is: 'at least', limit })
 export const atMost = (limit: number): Target => ({ of: 'ratio', is: 'at most', limit })
 export const below = (limit: number): Target => ({ of: 'ratio', is: 'below', limit })
-export const none: Target = { of: 'value', is: 'at most', limit: 0 }
+export const valueAtMost = (limit: number): Target => ({ of: 'value', is: 'at most', limit })
+export const none = valueAtMost(0)
 
 /** Sides that are measured in turn, and what is read off them. */
 export interface Contest {

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { constants } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -21,12 +21,24 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 export interface Command {
   file: string
   args: string[]
+  /** What it writes to stderr is only told when it fails. Default: it is shown. */
+  quiet?: boolean
 }
 
 let compiled: Promise<string> | undefined
 
-/** A TypeScript program of bench/, compiled (see ../tsconfig.json). */
-export async function program(name: string, ...args: string[]): Promise<Command> {
+/** A TypeScript program of bench/. */
+export function program(name: string, ...args: string[]): Promise<Command> {
+  return compiledProgram(join('bench', name), args)
+}
+
+/** A TypeScript program of examples/. */
+export function example(name: string, ...args: string[]): Promise<Command> {
+  return compiledProgram(join('examples', name), args)
+}
+
+/** A program by its place in the repository, compiled (see ../tsconfig.json). */
+async function compiledProgram(name: string, args: string[]): Promise<Command> {
   compiled ??= run(
     {
       file: process.execPath,
@@ -38,15 +50,24 @@ export async function program(name: string, ...args: string[]): Promise<Command>
   return { file: process.execPath, args: [join(ROOT, 'target', 'bench', `${name}.js`), ...args] }
 }
 
+/** Why a program that is not ours cannot be run; null: it can. */
+export function missing(file: string, debianPackage: string): string | null {
+  const { error } = spawnSync(file, ['--version'], { stdio: 'ignore' })
+  if (error === undefined) return null
+  return `there is no ${file} here (Debian has it in ${debianPackage})`
+}
+
 function describe({ file, args }: Command): string {
   return [file, ...args].map((word) => word.replace(ROOT, '')).join(' ')
 }
 
-function start(command: Command, deadlineMs: number) {
+function start(command: Command, deadlineMs: number, stdin: 'ignore' | 'pipe' = 'ignore') {
   const child = spawn(command.file, command.args, {
     cwd: ROOT,
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: [stdin, 'pipe', command.quiet === true ? 'pipe' : 'inherit'],
   })
+  let told = ''
+  child.stderr?.on('data', (chunk: Buffer) => (told += chunk.toString()))
   living.add(child)
   let late = false
   const deadline = setTimeout(() => {
@@ -57,7 +78,8 @@ function start(command: Command, deadlineMs: number) {
     const end = (reason: string | null): void => {
       living.delete(child)
       clearTimeout(deadline)
-      resolve(late ? `still ran after ${deadlineMs / 1000} s` : reason)
+      const failure = late ? `still ran after ${deadlineMs / 1000} s` : reason
+      resolve(failure === null || told === '' ? failure : `${failure}\n${told.trimEnd()}`)
     }
     child.once('error', (error) => end(error.message))
     child.once('close', (code, signal) => {
@@ -86,28 +108,76 @@ export async function result<T>(command: Command, deadlineMs: number): Promise<T
 export interface Server {
   address: string
   pid: number
+  /** Has its garbage collected; of those that are told to by servers/collect.ts. */
+  collect(): Promise<void>
   stop(): Promise<void>
 }
 
-/** Starts a server, and waits until it says `listening on <address>` (or just names an address). */
-export async function serve(command: Command, deadlineMs: number): Promise<Server> {
+/** A line that names an address: `listening on <address>` (or just the address). */
+const LISTENING = /\b(\d+\.\d+\.\d+\.\d+:\d+)\b/
+
+/** Starts a server, and waits until it says where it listens; `known`, until it says that it does. */
+export async function serve(
+  command: Command,
+  deadlineMs: number,
+  known?: { address: string; says: RegExp },
+): Promise<Server> {
   const { child, ended } = start(command, deadlineMs)
-  const lines = createInterface(child.stdout!)
-  const address = await new Promise<string>((resolve, reject) => {
-    lines.on('line', (line) => {
-      const match = /\b(\d+\.\d+\.\d+\.\d+:\d+)\b/.exec(line)
-      if (match !== null) resolve(match[1]!)
-    })
-    void ended.then((failure) => {
-      reject(new Error(`${describe(command)}: did not listen: ${failure ?? 'ended'}`))
-    })
-  })
+  const said = listener(command, child, ended)
+  const [, address] = await said(known?.says ?? LISTENING)
   return {
-    address,
+    address: known?.address ?? address!,
     pid: child.pid!,
+    collect: async () => {
+      const collected = said(/^collected$/)
+      child.kill('SIGUSR2')
+      await collected
+    },
     stop: async () => {
       child.kill('SIGKILL')
       await ended
     },
   }
+}
+
+/** Starts a program that goes on until its stdin ends, and waits until it says `pattern`. */
+export async function hold(
+  command: Command,
+  deadlineMs: number,
+  pattern: RegExp,
+): Promise<{
+  /** Ends its stdin; its last line is JSON. */
+  release<T>(): Promise<T>
+}> {
+  const { child, ended } = start(command, deadlineMs, 'pipe')
+  const said = listener(command, child, ended)
+  await said(pattern)
+  return {
+    release: async <T>() => {
+      const result = said(/^\{.*\}$/)
+      child.stdin!.end()
+      const [line] = await result
+      const failure = await ended
+      if (failure !== null) throw new Error(`${describe(command)}: ${failure}`)
+      return JSON.parse(line) as T
+    },
+  }
+}
+
+/** Waits for lines of a program's output. */
+function listener(command: Command, child: ChildProcess, ended: Promise<string | null>) {
+  const lines = createInterface(child.stdout!)
+  return (pattern: RegExp) =>
+    new Promise<RegExpExecArray>((resolve, reject) => {
+      const look = (line: string): void => {
+        const match = pattern.exec(line)
+        if (match === null) return
+        lines.off('line', look)
+        resolve(match)
+      }
+      lines.on('line', look)
+      void ended.then((failure) => {
+        reject(new Error(`${describe(command)}: never said ${pattern}: ${failure ?? 'ended'}`))
+      })
+    })
 }

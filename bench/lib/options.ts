@@ -9,11 +9,16 @@ export interface Options {
   only: string[]
   /** Where the JSON goes. */
   json: string | null
+  /** Where the chart goes. */
+  svg: string | null
+  /** The JSON of an earlier run, to be shown instead of measuring. */
+  from: string | null
   /** Print the names of the benches and do nothing. */
   list: boolean
 }
 
-export const USAGE = `usage: npm run bench -- [--only NAME]... [--rounds N] [--short] [--json FILE] [--list]`
+export const USAGE = `usage: npm run bench -- [--only NAME]... [--rounds N] [--short] [--json FILE] [--svg FILE] [--list]
+       npm run bench -- --from JSON_FILE [--svg FILE]`
 
 export function parseOptions(argv: string[]): Options {
   const { values } = parseArgs({
@@ -23,6 +28,8 @@ export function parseOptions(argv: string[]): Options {
       rounds: { type: 'string' },
       only: { type: 'string', multiple: true, default: [] },
       json: { type: 'string' },
+      svg: { type: 'string' },
+      from: { type: 'string' },
       list: { type: 'boolean', default: false },
     },
   })
@@ -35,6 +42,8 @@ export function parseOptions(argv: string[]): Options {
     rounds,
     only: values.only,
     json: values.json ?? null,
+    svg: values.svg ?? null,
+    from: values.from ?? null,
     list: values.list,
   }
 }

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { cpus, loadavg, release, totalmem } from 'node:os'
 
-import type { Unit } from './bench.ts'
+import type { Target, Unit } from './bench.ts'
 import type { Options } from './options.ts'
 import type { Outcome, Row } from './runner.ts'
 
@@ -27,9 +27,8 @@ const pad =
 
 function cells(row: Row): string[] {
   const name = [row.bench, row.contest].filter(Boolean).join(' ')
-  const figure = `${row.figure}, ${row.side} / ${row.peer}`
-  const limits = { 'at least': '≥', 'at most': '≤', below: '<' }
-  const target = row.target === null ? '' : `${limits[row.target.is]} ${row.target.limit}`
+  const figure = figureOf(row)
+  const target = row.target === null ? '' : targetOf(row.target, row.unit)
   if (row.result === null) return [name, figure, '–', '–', '–', '–', target, '–']
   const { side, peer, ratio } = row.result
   return [
@@ -44,20 +43,47 @@ function cells(row: Row): string[] {
   ]
 }
 
-function plain(value: number): string {
+/** `≥ 1.5`; with a unit where it is for the value itself. */
+function targetOf({ of, is, limit }: Target, unit: Unit): string {
+  const signs = { 'at least': '≥', 'at most': '≤', below: '<' }
+  return `${signs[is]} ${limit} ${of === 'value' ? unit : ''}`.trimEnd()
+}
+
+/** `messages, auto / net`. */
+export function figureOf({ figure, side, peer }: Row): string {
+  return `${figure}, ${side} / ${peer}`
+}
+
+export function plain(value: number): string {
   if (!Number.isFinite(value)) return '–'
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2)
 }
 
 function amount(value: number, unit: Unit): string {
   if (unit === '') return plain(value).replace(/\.00$/, '')
+  if (unit === 'µs' && value >= 1e4) return `${plain(value / 1e3)} ms`
   if (unit !== '/s') return `${plain(value)} ${unit}`
   if (value >= 1e6) return `${plain(value / 1e6)} M/s`
   return value >= 1e3 ? `${plain(value / 1e3)} k/s` : `${plain(value)} /s`
 }
 
 /** Everything that was measured, and where. */
-export function json(options: Options, outcome: Outcome): string {
+export interface Report extends Outcome {
+  date: string
+  commit: string | null
+  machine: {
+    cpu: string
+    cores: number
+    memoryMiB: number
+    system: string
+    node: string
+    loadAverage: number[]
+  }
+  short: boolean
+  rounds: number
+}
+
+export function reportOf({ short, rounds }: Options, outcome: Outcome): Report {
   const machine = {
     cpu: cpus()[0]?.model ?? 'unknown',
     cores: cpus().length,
@@ -66,8 +92,11 @@ export function json(options: Options, outcome: Outcome): string {
     node: process.version,
     loadAverage: loadavg(),
   }
-  const { short, rounds } = options
-  return `${JSON.stringify({ date: new Date(), commit: commit(), machine, short, rounds, ...outcome }, null, 2)}\n`
+  return { date: new Date().toISOString(), commit: commit(), machine, short, rounds, ...outcome }
+}
+
+export function json(report: Report): string {
+  return `${JSON.stringify(report, null, 2)}\n`
 }
 
 function commit(): string | null {

@@ -26,6 +26,8 @@ export interface Outcome {
   samples: { bench: string; contest: string; side: string; rounds: (Taken | null)[] }[]
   /** What failed, and why; never a matter of speed. */
   failures: string[]
+  /** What cannot run here, and why. */
+  leftOut: string[]
 }
 
 export async function runBench(
@@ -34,12 +36,15 @@ export async function runBench(
   scale: Scale,
   outcome: Outcome,
 ): Promise<void> {
-  const unavailable = bench.unavailable?.() ?? null
-  if (unavailable !== null) {
-    process.stderr.write(`${bench.name}: left out: ${unavailable}\n`)
-    return
+  const leaveOut = (what: string, why: string): void => {
+    const line = `${what}: ${why}`
+    if (outcome.leftOut.includes(line)) return
+    outcome.leftOut.push(line)
+    process.stderr.write(`left out: ${line}\n`)
   }
-  for (const contest of bench.contests) {
+  const unavailable = bench.unavailable?.() ?? null
+  if (unavailable !== null) return leaveOut(bench.name, unavailable)
+  for (const contest of bench.contests.map((each) => available(each, bench.name, leaveOut))) {
     const samples = await measure(bench, contest, rounds, scale, outcome.failures)
     for (const [side, taken] of samples) {
       outcome.samples.push({ bench: bench.name, contest: contest.name, side, rounds: taken })
@@ -47,6 +52,26 @@ export async function runBench(
     for (const figure of contest.figures) {
       outcome.rows.push(row(bench, contest, figure, samples, scale))
     }
+  }
+}
+
+/** The contest without the sides that cannot run here, and without their figures. */
+function available(
+  contest: Contest,
+  bench: string,
+  leaveOut: (what: string, why: string) => void,
+): Contest {
+  const missing = new Set<string>()
+  for (const { name, unavailable } of contest.sides) {
+    const why = unavailable?.() ?? null
+    if (why === null) continue
+    missing.add(name)
+    leaveOut(`${bench}, against ${name}`, why)
+  }
+  return {
+    name: contest.name,
+    sides: contest.sides.filter(({ name }) => !missing.has(name)),
+    figures: contest.figures.filter(({ side, peer }) => !missing.has(side) && !missing.has(peer)),
   }
 }
 

@@ -1,4 +1,4 @@
-//! The CPU time of a process, all its threads included, those that have ended as well.
+//! The CPU time of a process, all its threads included, those that have ended as well; and of its main thread alone.
 
 use std::time::Duration;
 
@@ -29,9 +29,23 @@ pub fn time(_pid: u32) -> Option<Duration> {
     None
 }
 
+/// The CPU time used so far by the main thread of the process `pid`: in Node, the one that runs JavaScript. What it has
+/// used since it last began to run or the kernel's clock last ticked, some milliseconds at most, may be missing.
+///
+/// `None` where there is no such process, or on a system that does not tell.
+pub fn main_thread_time(pid: u32) -> Option<Duration> {
+    let schedstat = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/schedstat")).ok()?;
+    let nanoseconds = schedstat.split(' ').next()?.parse().ok()?;
+    Some(Duration::from_nanos(nanoseconds))
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use super::time;
+    use std::time::Duration;
+
+    use super::{main_thread_time, time};
+
+    const TENTH: Duration = Duration::from_millis(100);
 
     #[test]
     fn counts_the_threads_that_have_ended() {
@@ -49,7 +63,22 @@ mod tests {
     }
 
     #[test]
+    fn of_the_main_thread_counts_no_other() {
+        let process = std::process::id();
+        let Some(before) = main_thread_time(process) else {
+            return; // This kernel does not tell.
+        };
+        let in_all = time(0).unwrap();
+        std::thread::spawn(move || while time(0).unwrap() < in_all + TENTH {})
+            .join()
+            .unwrap();
+        // A test runs in a thread of its own; the main one waits for it.
+        assert!(main_thread_time(process).unwrap() - before < TENTH / 2);
+    }
+
+    #[test]
     fn knows_no_process_that_is_not_there() {
         assert_eq!(time(u32::MAX), None);
+        assert_eq!(main_thread_time(u32::MAX), None);
     }
 }

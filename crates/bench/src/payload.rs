@@ -1,4 +1,4 @@
-//! The bytes of a message: no two messages have the same, so an echo of the wrong one is noticed.
+//! What is sent: no two messages have the same bytes, so an echo of the wrong one is noticed.
 
 /// The bytes of one message at a time.
 pub struct Payload {
@@ -32,9 +32,36 @@ impl Payload {
     }
 }
 
+/// A stream of bytes without an end that costs nothing to make: it repeats itself, after a prime number of bytes, so
+/// that what is lost, doubled or out of order is noticed unless it is as long.
+pub struct Pattern {
+    /// A period, and as much of the next as one slice may need.
+    bytes: Vec<u8>,
+}
+
+impl Pattern {
+    const PERIOD: usize = 65_521;
+
+    /// Of which up to `longest` bytes are wanted at a time.
+    pub fn new(longest: usize) -> Self {
+        let mut bytes = Payload::new(Self::PERIOD).of(0, 0).to_vec();
+        bytes.reserve_exact(longest);
+        for index in 0..longest {
+            bytes.push(bytes[index]);
+        }
+        Self { bytes }
+    }
+
+    /// The `length` bytes behind the first `position`.
+    pub fn at(&self, position: u64, length: usize) -> &[u8] {
+        let start = (position % Self::PERIOD as u64) as usize;
+        &self.bytes[start..start + length]
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Payload;
+    use super::{Pattern, Payload};
 
     #[test]
     fn differs_from_message_to_message_and_between_connections() {
@@ -55,6 +82,19 @@ mod tests {
             let now = payload.of(0, message)[0];
             assert_ne!(now, before);
             before = now;
+        }
+    }
+
+    #[test]
+    fn a_pattern_goes_on_where_its_period_ends() {
+        let pattern = Pattern::new(200_000);
+        let period = Pattern::PERIOD as u64;
+        let whole = pattern.at(0, 200_000);
+        assert_eq!(pattern.at(60_000, 100_000), &whole[60_000..160_000]);
+        assert_eq!(pattern.at(5 * period, 200_000), whole);
+        // Pages and buffers are lost or doubled by powers of two.
+        for distance in [1, 64, 4096, 16_384, 65_536, 1 << 20] {
+            assert_ne!(pattern.at(distance, 64), pattern.at(0, 64));
         }
     }
 }

@@ -1,80 +1,16 @@
 //! The load generator against servers that echo, and against those that do not.
 
+mod support;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Command, Output};
-use std::thread;
 
-fn load(address: SocketAddr, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_load"))
-        .args(["--address", &address.to_string()])
-        .args(["--warmup-ms", "20", "--duration-ms", "200"])
-        .args(arguments)
-        .output()
-        .unwrap()
-}
-
-/// The number that stands behind `key` in the report.
-fn figure(output: &Output, key: &str) -> f64 {
-    let report = String::from_utf8(output.stdout.clone()).unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let (_, value) = report
-        .split_once(&format!("\"{key}\":"))
-        .unwrap_or_else(|| panic!("no {key} in {report:?}, stderr {stderr:?}"));
-    let end = value.find([',', '}']).unwrap();
-    value[..end].parse().unwrap()
-}
-
-fn assert_no_errors(output: &Output) {
-    assert!(output.status.success());
-    for kind in ["io", "closed", "wrong", "unanswered"] {
-        assert_eq!(figure(output, kind), 0.0, "{kind}");
-    }
-    assert!(figure(output, "messages") > 0.0);
-}
-
-/// A server for one connection after the other, each served by `serve`.
-fn server(serve: impl Fn(std::net::TcpStream) + Send + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            serve(stream.unwrap());
-        }
-    });
-    address
-}
+use support::{assert_no_errors, figure, load, server};
 
 #[cfg(target_os = "linux")]
 mod against_epoll_echo {
-    use std::io::{BufRead, BufReader};
-    use std::process::{Child, Stdio};
-
+    use super::support::epoll_echo::Server;
     use super::*;
-
-    struct Server(Child, SocketAddr);
-
-    impl Server {
-        fn start() -> Self {
-            let mut child = Command::new(env!("CARGO_BIN_EXE_epoll_echo"))
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap();
-            let mut line = String::new();
-            BufReader::new(child.stdout.take().unwrap())
-                .read_line(&mut line)
-                .unwrap();
-            let address = line.trim().strip_prefix("listening on ").unwrap();
-            Self(child, address.parse().unwrap())
-        }
-    }
-
-    impl Drop for Server {
-        fn drop(&mut self) {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
-    }
 
     #[test]
     fn closed_loop_counts_messages_and_the_servers_cpu() {
@@ -85,6 +21,7 @@ mod against_epoll_echo {
         assert_eq!(figure(&output, "aliveAtEnd"), 50.0);
         assert!(figure(&output, "p50") > 0.0);
         assert!(figure(&output, "serverCpuSeconds") > 0.0);
+        assert!(figure(&output, "serverMainThreadCpuSeconds") > 0.0);
         assert!(figure(&output, "loadCpuSeconds") > 0.0);
     }
 
@@ -205,6 +142,13 @@ fn arguments_that_make_no_sense_are_refused() {
         &["--rate", "0"],
         &["--speed", "9"],
         &["--address", "nowhere"],
+        &["--mode", "slow"],
+        &["--mode", "bulk"],
+        &["--mode", "bulk", "--total", "0"],
+        &["--mode", "bulk", "--total", "9", "--connections", "2"],
+        &["--total", "9"],
+        &["--mode", "exchange", "--rate", "9"],
+        &["--mode", "idle", "--spin"],
     ] {
         assert_eq!(
             load(address, arguments).status.code(),

@@ -1,120 +1,23 @@
-//! A load generator for echo servers: one thread, its own process, many connections.
-//!
-//! Closed loop: each connection sends its next message when the last has come back. Open loop
-//! (`--rate`): messages fall due at a fixed rate whatever the server does, and each latency counts
-//! from the instant the message was due, so that a stalled server cannot hide the messages it held
-//! up (no coordinated omission). Every byte that comes back is checked.
-//!
-//! The result is one line of JSON on stdout. A server that dies, stalls or answers wrongly shows as
-//! errors there; the exit code is non-zero only if nothing could be measured at all.
+//! Messages over many connections, in a closed or an open loop.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
-use miolo_bench::{cpu, payload::Payload};
+use miolo_bench::payload::Payload;
 
-const USAGE: &str = "usage: load --address HOST:PORT [--connections 1] [--bytes 64] \
-[--rate MESSAGES_PER_SECOND] [--spin] [--warmup-ms 500] [--duration-ms 2000] [--pid PID_OF_THE_SERVER]";
+use crate::connect::{BUFFER, connect};
+use crate::options::Options;
+use crate::report::{Errors, Report, Span, Window};
 
-/// How long a connection may take to be made and to echo its first message.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 /// How long answers that are still out at the end of an open loop are waited for.
 const GRACE: Duration = Duration::from_secs(2);
-/// The most that one read takes.
-const BUFFER: usize = 64 * 1024;
 
-fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args().skip(1)) {
-        Ok(options) => options,
-        Err(problem) => {
-            eprintln!("load: {problem}\n{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    match Load::connect(&options).and_then(Load::run) {
-        Ok(report) => {
-            println!("{report}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("load: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-struct Options {
-    address: SocketAddr,
-    connections: usize,
-    bytes: usize,
-    /// Messages per second over all connections; `None` is a closed loop.
-    rate: Option<f64>,
-    warmup: Duration,
-    duration: Duration,
-    /// Looks for answers without ever sleeping, so that no wake-up of ours is in the latencies.
-    spin: bool,
-    /// The process whose CPU time is read over the measured window.
-    pid: Option<u32>,
-}
-
-impl Options {
-    fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut address = None;
-        let mut options = Self {
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            connections: 1,
-            bytes: 64,
-            rate: None,
-            warmup: Duration::from_millis(500),
-            duration: Duration::from_millis(2000),
-            spin: false,
-            pid: None,
-        };
-        let mut arguments = arguments;
-        while let Some(name) = arguments.next() {
-            if name == "--spin" {
-                options.spin = true;
-                continue;
-            }
-            let value = arguments
-                .next()
-                .ok_or_else(|| format!("{name} wants a value"))?;
-            match name.as_str() {
-                "--address" => address = Some(number(&name, &value)?),
-                "--connections" => options.connections = number(&name, &value)?,
-                "--bytes" => options.bytes = number(&name, &value)?,
-                "--rate" => options.rate = Some(number(&name, &value)?),
-                "--warmup-ms" => options.warmup = Duration::from_millis(number(&name, &value)?),
-                "--duration-ms" => options.duration = Duration::from_millis(number(&name, &value)?),
-                "--pid" => options.pid = Some(number(&name, &value)?),
-                _ => return Err(format!("no such option: {name}")),
-            }
-        }
-        options.address = address.ok_or("--address is missing")?;
-        if options.connections == 0 || options.bytes == 0 || options.duration.is_zero() {
-            return Err("--connections, --bytes and --duration-ms are at least 1".into());
-        }
-        if options
-            .rate
-            .is_some_and(|rate| !(rate.is_finite() && rate > 0.0))
-        {
-            return Err("--rate is above 0".into());
-        }
-        Ok(options)
-    }
-}
-
-fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, String> {
-    value
-        .parse()
-        .map_err(|_| format!("{name} does not take {value:?}"))
+pub fn run(options: &Options) -> io::Result<String> {
+    Load::connect(options).and_then(Load::run)
 }
 
 /// A place in the stream of messages of one connection: so many bytes into that message.
@@ -135,25 +38,6 @@ struct Connection {
     due_at: VecDeque<Instant>,
 }
 
-#[derive(Default)]
-struct Errors {
-    /// Reads and writes that failed: the peer reset the connection, say.
-    io: u64,
-    /// Connections that the server ended.
-    closed: u64,
-    /// Connections that brought back other bytes than were sent.
-    wrong: u64,
-    /// Messages of the measured window that never came back.
-    unanswered: u64,
-}
-
-/// The measured window, from its first instant on.
-struct Window {
-    opened: Instant,
-    server_cpu: Option<Duration>,
-    own_cpu: Option<Duration>,
-}
-
 struct Load<'a> {
     options: &'a Options,
     poll: Poll,
@@ -170,16 +54,14 @@ struct Load<'a> {
 }
 
 impl<'a> Load<'a> {
-    /// Opens the connections one after the other, each proved by the echo of its first message
-    /// before the next is made, so that no listen queue overflows.
+    /// Opens the connections one after the other.
     fn connect(options: &'a Options) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut outgoing = Payload::new(options.bytes);
         let mut connections = Vec::with_capacity(options.connections);
         for index in 0..options.connections {
-            let stream = Self::connect_one(options, outgoing.of(index, 0)).map_err(|error| {
-                io::Error::new(error.kind(), format!("connection {index}: {error}"))
-            })?;
+            let stream = connect(options, index, outgoing.of(index, 0))?;
+            stream.set_nonblocking(true)?;
             let mut stream = TcpStream::from_std(stream);
             poll.registry().register(
                 &mut stream,
@@ -214,25 +96,6 @@ impl<'a> Load<'a> {
         })
     }
 
-    fn connect_one(options: &Options, first: &[u8]) -> io::Result<std::net::TcpStream> {
-        let mut stream = std::net::TcpStream::connect_timeout(&options.address, CONNECT_DEADLINE)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(CONNECT_DEADLINE))?;
-        stream.set_write_timeout(Some(CONNECT_DEADLINE))?;
-        let mut answer = vec![0; first.len().min(BUFFER)];
-        // In pieces, so that a message larger than the sockets' buffers cannot block both ends.
-        for piece in first.chunks(BUFFER) {
-            let answer = &mut answer[..piece.len()];
-            stream.write_all(piece)?;
-            stream.read_exact(answer)?;
-            if answer != piece {
-                return Err(io::Error::other("the first echo brought other bytes"));
-            }
-        }
-        stream.set_nonblocking(true)?;
-        Ok(stream)
-    }
-
     fn run(mut self) -> io::Result<String> {
         #[cfg(target_os = "linux")]
         if self.options.rate.is_some() {
@@ -254,11 +117,7 @@ impl<'a> Load<'a> {
         let closed = loop {
             let now = Instant::now();
             if self.window.is_none() && now >= measure_from {
-                self.window = Some(Window {
-                    opened: now,
-                    server_cpu: self.options.pid.and_then(cpu::time),
-                    own_cpu: cpu::time(0),
-                });
+                self.window = Some(Window::open(now, self.options.pid));
             }
             if now >= end || self.alive == 0 {
                 break now;
@@ -280,8 +139,7 @@ impl<'a> Load<'a> {
                 self.ready(event.token().0, schedule.is_none(), &mut buffer);
             }
         };
-        let server_cpu = self.options.pid.and_then(cpu::time);
-        let own_cpu = cpu::time(0);
+        let span = (self.window.as_ref()).map(|window| window.close(closed, self.options.pid));
 
         // Answers from here on count for their latency, not for the rate.
         let answered = self.messages;
@@ -295,8 +153,7 @@ impl<'a> Load<'a> {
             }
             self.count_unanswered();
         }
-        let window = self.window.take();
-        Ok(self.report(window, closed, answered, server_cpu, own_cpu))
+        Ok(self.report(span, answered))
     }
 
     /// Sleeps until something is ready, or `until`.
@@ -457,63 +314,23 @@ impl<'a> Load<'a> {
         }
     }
 
-    fn report(
-        &self,
-        window: Option<Window>,
-        closed: Instant,
-        messages: u64,
-        server_cpu: Option<Duration>,
-        own_cpu: Option<Duration>,
-    ) -> String {
-        let seconds = window
-            .as_ref()
-            .map_or(0.0, |window| (closed - window.opened).as_secs_f64());
-        let spent = |from: Option<Duration>, to: Option<Duration>| match (from, to) {
-            (Some(from), Some(to)) => to.saturating_sub(from).as_secs_f64().to_string(),
-            _ => "null".into(),
-        };
-        let (server_from, own_from) = window
-            .as_ref()
-            .map_or((None, None), |window| (window.server_cpu, window.own_cpu));
-        let rate = self
-            .options
-            .rate
-            .map_or("null".into(), |rate| rate.to_string());
-        let per_second = if seconds > 0.0 {
-            messages as f64 / seconds
-        } else {
-            0.0
-        };
-        let microseconds = |quantile: f64| self.latencies.value_at_quantile(quantile) as f64 / 1e3;
-        let mut json = String::new();
-        let _ = write!(
-            json,
-            "{{\"mode\":\"{}\",\"rate\":{rate},\"connections\":{},\"bytes\":{},\"seconds\":{seconds:.6},\
-             \"messages\":{messages},\"messagesPerSecond\":{per_second:.1},\
-             \"latencyUs\":{{\"p50\":{},\"p90\":{},\"p99\":{},\"p99.9\":{},\"max\":{}}},\
-             \"errors\":{{\"io\":{},\"closed\":{},\"wrong\":{},\"unanswered\":{}}},\
-             \"aliveAtEnd\":{},\"serverCpuSeconds\":{},\"loadCpuSeconds\":{}}}",
-            if self.options.rate.is_some() {
+    fn report(&self, span: Option<Span>, messages: u64) -> String {
+        Report {
+            mode: if self.options.rate.is_some() {
                 "open"
             } else {
                 "closed"
             },
-            self.options.connections,
-            self.options.bytes,
-            microseconds(0.5),
-            microseconds(0.9),
-            microseconds(0.99),
-            microseconds(0.999),
-            self.latencies.max() as f64 / 1e3,
-            self.errors.io,
-            self.errors.closed,
-            self.errors.wrong,
-            self.errors.unanswered,
-            self.alive,
-            spent(server_from, server_cpu),
-            spent(own_from, own_cpu),
-        );
-        json
+            rate: self.options.rate,
+            connections: self.options.connections,
+            bytes: self.options.bytes,
+            span,
+            messages,
+            latencies: Some(&self.latencies),
+            errors: &self.errors,
+            alive: self.alive,
+        }
+        .to_string()
     }
 }
 
