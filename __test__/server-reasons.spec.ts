@@ -394,3 +394,20 @@ eachDriver('error: `error` may throw only what stops the loop', async (t, stage)
   t.is(await within('its end', () => done.promise), 'end')
   t.deepEqual(log.errors, [])
 })
+
+eachDriver('error: the peer need not wait for the next run', async (t, stage) => {
+  const loop = stage.open()
+  const failure = new Error('thrown')
+  const log = journal({
+    data() {
+      throw failure
+    },
+  })
+  const { port } = serve(loop, log.handler)
+  const run = loop.run({})
+  const client = dial(stage, port)
+  client.write('x')
+  t.is(await t.throwsAsync(within('the run', () => run)), failure)
+  await client.over()
+  t.is(log.lives[0]?.reason, 'error')
+})
