@@ -140,6 +140,7 @@ function nativeFingerprint() {
       'Cargo.lock',
       'crates/miolo',
       'crates/bridge',
+      'crates/server',
       'crates/node',
       'scripts/ensure.mjs',
     ],
