@@ -221,10 +221,7 @@ impl Crank {
                     return Some(Duration::ZERO);
                 }
             }
-            if self.has_failed(state) {
-                return Some(Duration::ZERO);
-            }
-            if state.forwarder.wants_turn() {
+            if self.has_failed(state) || state.forwarder.wants_turn() {
                 return Some(Duration::ZERO);
             }
             let (free, starved) = (state.forwarder.free(), state.forwarder.is_starved());

@@ -77,7 +77,7 @@ impl Connections {
                 }
             }
             if body.ended_in && body.ended_out {
-                body.closing = body.closing.take().or(Some(CloseReason::End));
+                body.closing.get_or_insert(CloseReason::End);
             }
         }
         if body.closing.is_some() {
