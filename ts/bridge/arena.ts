@@ -41,16 +41,17 @@ export class Inbound {
   /** A copy of bytes, which is its receiver's own. */
   copy(position: number, length: number): Buffer {
     const start = this.#start(position, length)
+    // By `copy` of Buffers: newer versions of Node take several times as long for `set`, where memory is shared.
     if (length > SHARED_BYTES) {
       const own = Buffer.allocUnsafeSlow(length)
-      own.set(this.#bytes.subarray(start, start + length))
+      this.#bytes.copy(own, 0, start, start + length)
       return own
     }
     if (this.#slabUsed + length > this.#slab.length) this.#addSlab()
     const from = this.#slabUsed
     this.#slabUsed = from + aligned(length)
     if (length > WORDWISE_BYTES) {
-      this.#slab.set(this.#bytes.subarray(start, start + length), from)
+      this.#bytes.copy(this.#slab, from, start, start + length)
     } else {
       const words = this.#words
       const slab = this.#slabWords
@@ -94,8 +95,6 @@ export class Outbound {
   readonly #bytes: Buffer
   /** Where the next span begins: a count of bytes that wraps. */
   #tail = 0
-  /** The end of the last span, which may be made longer. */
-  #end = 0
   /** The head at which the arena was empty (−1, which no head is: none), and where it was gone on from there. */
   #skippedFrom = -1
   #skippedTo = -1
@@ -118,15 +117,6 @@ export class Outbound {
     return 0
   }
 
-  /** How many bytes can be added to the last span. */
-  roomToExtend(): number {
-    const free = at.ARENA_BYTES - this.#used()
-    // Where the arena was found empty, that span is gone.
-    if ((this.#tail - this.#end) >>> 0 >= at.ARENA_ALIGN) return 0
-    const toEnd = at.ARENA_BYTES - (((this.#end - 1) & MASK) + 1)
-    return Math.min(free, toEnd)
-  }
-
   /** Where the next span begins. */
   position(): number {
     return this.#tail
@@ -146,21 +136,6 @@ export class Outbound {
     this.#take(end - start)
   }
 
-  /** Makes the last span longer. */
-  extendBytes(from: Uint8Array, start: number, end: number): void {
-    this.#copy(from, start, end, this.#end & MASK)
-    this.#end = (this.#end + end - start) | 0
-    this.#tail = aligned(this.#end)
-  }
-
-  /** As {@link extendBytes}: how many bytes there were. */
-  extendString(text: string): number {
-    const length = this.#bytes.write(text, this.#end & MASK)
-    this.#end = (this.#end + length) | 0
-    this.#tail = aligned(this.#end)
-    return length
-  }
-
   #copy(from: Uint8Array, start: number, end: number, to: number): void {
     const bytes = this.#bytes
     if (end - start <= 32)
@@ -170,8 +145,7 @@ export class Outbound {
   }
 
   #take(length: number): void {
-    this.#end = (this.#tail + length) | 0
-    this.#tail = aligned(this.#end)
+    this.#tail = (this.#tail + aligned(length)) | 0
   }
 
   #used(): number {

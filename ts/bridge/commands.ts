@@ -1,6 +1,7 @@
 /**
  * The command ring, seen by its writer: what JavaScript asks of the loop, without a native call. Commands are published
- * together, when JavaScript has nothing else to do: what they bring could not be delivered before.
+ * together, when JavaScript has nothing else to do: what they bring could not be delivered before. Of those for
+ * connections the native side is told as they are written: where JavaScript goes on computing, it obeys them by itself.
  */
 
 import { corrupt } from '../errors.ts'
@@ -19,9 +20,6 @@ export class Commands {
   #head = 0
   /** Connections are asked something: that is for whoever turns the loop, at the end of a batch. */
   hasTransfers = false
-  /** The last `send`: the tail before it, and where its record lies. */
-  #lastSend = -1
-  #lastSendIndex = 0
 
   /** `flush` publishes, and has the native side take in all that is in the ring, or throws. */
   constructor(memory: LoopMemory, flush: () => void) {
@@ -52,27 +50,8 @@ export class Commands {
     const index = this.#place()
     this.#words[index + 2] = position
     this.#words[index + 3] = length
-    this.#lastSend = this.#tail
-    this.#lastSendIndex = index
     this.#write(index, at.COMMAND_WRITE, slot, generation)
-    this.hasTransfers = true
-  }
-
-  /** Whether the last command is a `send` for this connection that can still be made longer. */
-  canExtend(slot: number, generation: number): boolean {
-    const index = this.#lastSendIndex
-    return (
-      this.#published !== this.#tail &&
-      ((this.#lastSend + 1) | 0) === this.#tail &&
-      this.#words[index + 1] === slot &&
-      this.#words[index] === (at.COMMAND_WRITE | (generation << at.GENERATION_SHIFT))
-    )
-  }
-
-  /** Makes the last `send` longer. */
-  extend(length: number): void {
-    const index = this.#lastSendIndex + 3
-    this.#words[index] = (this.#words[index] as number) + length
+    this.#announce()
   }
 
   /** Asks something else of a connection: one of the `COMMAND_…` kinds, and what it wants to know. */
@@ -81,7 +60,13 @@ export class Commands {
     this.#words[index + 2] = argument
     this.#words[index + 3] = 0
     this.#write(index, kind, slot, generation)
+    this.#announce()
+  }
+
+  /** Says that something was written which is not to wait for {@link publish} for ever. */
+  #announce(): void {
     this.hasTransfers = true
+    Atomics.store(this.#words, at.COMMAND_WRITTEN, this.#tail)
   }
 
   /** Lets the native side see what was written. */

@@ -196,11 +196,6 @@ export class Connections {
     // No character is longer than three bytes in UTF-8, of those that have one place in a string.
     const most = data.length * 3
     if (most > PIECE_BYTES) return this.#writeBytes(slot, generation, Buffer.from(data))
-    if (this.#commands.canExtend(slot, generation) && this.#outbound.roomToExtend() >= most) {
-      const length = this.#outbound.extendString(data)
-      this.#commands.extend(length)
-      return length
-    }
     this.#makeRoom(most)
     const position = this.#outbound.position()
     const length = this.#outbound.writeString(data)
@@ -211,14 +206,6 @@ export class Connections {
   #writeBytes(slot: number, generation: number, data: Uint8Array): number {
     const { length } = data
     let start = 0
-    if (this.#commands.canExtend(slot, generation)) {
-      const end = Math.min(length, this.#outbound.roomToExtend(), PIECE_BYTES)
-      if (end === length) {
-        this.#outbound.extendBytes(data, 0, end)
-        this.#commands.extend(end)
-        return length
-      }
-    }
     while (start < length) {
       const room = this.#makeRoom(Math.min(length - start, LEAST_PIECE_BYTES))
       const end = Math.min(length, start + Math.min(room, PIECE_BYTES))

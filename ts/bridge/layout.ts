@@ -29,10 +29,12 @@ export const TURNER = 160
 export const MAIL = 176
 /** Messages handed to `notify`; a count that wraps. JavaScript writes. */
 export const LEFT = 192
+/** Commands for connections written, published or not; JavaScript writes. */
+export const COMMAND_WRITTEN = 208
 /** Where the counters begin. */
-export const METRICS = 208
+export const METRICS = 224
 /** Words before the event ring. */
-export const CONTROL_WORDS = 272
+export const CONTROL_WORDS = 288
 
 // Who turns the loop
 
@@ -46,25 +48,25 @@ export const TURNER_JS = 1
 /** How many counters there is space for. */
 export const METRIC_CAPACITY = 32
 /** Iterations of the loop. */
-export const METRIC_ITERATIONS = 208
+export const METRIC_ITERATIONS = 224
 /** `ready` events. */
-export const METRIC_READY = 210
+export const METRIC_READY = 226
 /** `notify` events. */
-export const METRIC_NOTIFY = 212
+export const METRIC_NOTIFY = 228
 /** `timeout` events. */
-export const METRIC_TIMEOUT = 214
+export const METRIC_TIMEOUT = 230
 /** `interrupted` events. */
-export const METRIC_INTERRUPTED = 216
+export const METRIC_INTERRUPTED = 232
 /** Doorbells rung for JavaScript. */
-export const METRIC_DOORBELLS_TO_JS = 218
+export const METRIC_DOORBELLS_TO_JS = 234
 /** Doorbells rung for the loop. */
-export const METRIC_DOORBELLS_TO_LOOP = 220
+export const METRIC_DOORBELLS_TO_LOOP = 236
 /** The most records there have been in the event ring. */
-export const METRIC_EVENT_RING_HIGH_WATER = 222
+export const METRIC_EVENT_RING_HIGH_WATER = 238
 /** Nanoseconds spent in the poll. */
-export const METRIC_POLL_TIME_NS = 224
+export const METRIC_POLL_TIME_NS = 240
 /** How often the loop was handed over, from the one thread to the other. */
-export const METRIC_HANDOVERS = 226
+export const METRIC_HANDOVERS = 242
 
 // Records: generation << GENERATION_SHIFT | kind, slot, argument (two words, low word first)
 

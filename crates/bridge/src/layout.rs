@@ -10,9 +10,9 @@
 //!    48  COMMAND_TAIL    JavaScript       144  FAULT          Rust
 //!    64  JS_PARKED       both             160  TURNER         Rust
 //!    80  LOOP_PARKED     both             176  MAIL           all
-//!                                         192  LEFT           JavaScript
-//!                                         208  METRICS        Rust, 32 counters of 64 bits
-//!   272  the event ring, then the command ring, then the readiness words, each from a line of its own on
+//!   192  LEFT            JavaScript       208  COMMAND_WRITTEN JavaScript
+//!                                         224  METRICS        Rust, 32 counters of 64 bits
+//!   288  the event ring, then the command ring, then the readiness words, each from a line of its own on
 //! ```
 
 /// A constant of the table, as the TypeScript module gets it.
@@ -72,8 +72,10 @@ table! {
         MAIL: usize = 176;
         /// Messages handed to `notify`; a count that wraps. JavaScript writes.
         LEFT: usize = 192;
+        /// Commands for connections written, published or not; JavaScript writes.
+        COMMAND_WRITTEN: usize = 208;
         /// Where the counters begin.
-        METRICS: usize = 208;
+        METRICS: usize = 224;
         /// Words before the event ring.
         CONTROL_WORDS: usize = METRICS + 2 * METRIC_CAPACITY;
     }
@@ -271,6 +273,7 @@ const _: () = {
         TURNER,
         MAIL,
         LEFT,
+        COMMAND_WRITTEN,
         METRICS,
     ];
     let mut i = 1;

@@ -2,7 +2,7 @@
 //! shared memory. It knows neither Node-API nor mio.
 //!
 //! ```text
-//!  word 0            one 64-byte line each              192        256
+//!  word 0            one 64-byte line each              224        288
 //!  ┌────────────┬────────────┬─────────┬─────┬─────────┬──────────┬────────────┬──────────────┬───────────┐
 //!  │ EVENT_HEAD │ EVENT_TAIL │ COMMAND │  …  │  MAIL   │ metrics  │ event ring │ command ring │ readiness │
 //!  │     JS     │    Rust    │ …       │     │         │ 32 × u64 │ 4 words    │ 4 words      │ 1 word    │
@@ -18,6 +18,7 @@
 //! - [`Parking`]: sleeping and doorbells
 //! - [`Readiness`]: the events of a registration, merged until they are delivered
 //! - [`Calm`]: whether the reader of a ring keeps up
+//! - [`Unpublished`]: what JavaScript has written into a ring and does not get to publish
 //! - [`ArenaWriter`], [`ArenaReader`]: the bytes of connections, in memory of their own
 //!
 //! JavaScript can write anything anywhere at any time. No reference but to atomics is made to this memory, every
@@ -31,6 +32,7 @@ mod readiness;
 mod record;
 mod ring;
 pub mod sync;
+mod unpublished;
 mod words;
 
 pub use arena::{ArenaReader, ArenaWriter, Span};
@@ -40,4 +42,5 @@ pub use parking::Parking;
 pub use readiness::{Merge, Readiness};
 pub use record::Record;
 pub use ring::{Consumer, Corrupt, Producer, PushError};
+pub use unpublished::Unpublished;
 pub use words::Words;

@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use miolo::{EventLoop, EventLoopConfig, Poller, Registrar, Wakeup};
-use miolo_bridge::{Layout, Parking, Words, layout};
+use miolo_bridge::{Layout, Parking, Unpublished, Words, layout};
 
 use crate::doorbell::Doorbell;
 use crate::forwarder::Forwarder;
@@ -212,6 +212,7 @@ impl Crank {
         let Some(state) = &mut *state else {
             return Some(Duration::ZERO);
         };
+        let timeout = self.watch_js(state, timeout);
         loop {
             state.forwarder.take_in(&mut state.event_loop);
             state.forwarder.take_earliest();
@@ -247,6 +248,20 @@ impl Crank {
             self.loop_parking.unpark();
             want_room.store(0, Ordering::SeqCst);
         }
+    }
+
+    /// A native thread sees to what JavaScript has written and goes on computing: until that sleeps, it looks now and
+    /// then. How long it may sleep.
+    fn watch_js(&self, state: &mut State, timeout: Option<Duration>) -> Option<Duration> {
+        if self.turner() == Turner::Js || state.forwarder.connections().is_none() {
+            return timeout;
+        }
+        state.forwarder.publish_if_overdue();
+        if self.memory.get(layout::JS_PARKED).load(Ordering::Relaxed) != 0 {
+            return timeout;
+        }
+        let most = Unpublished::PATIENCE;
+        Some(timeout.map_or(most, |timeout| timeout.min(most)))
     }
 
     /// Looks again for a while before it sleeps, which costs a wake-up.
@@ -416,6 +431,15 @@ impl Crank {
     /// When the JS thread last began a turn.
     pub fn js_turn_at(&self) -> Instant {
         self.epoch + Duration::from_nanos(self.js_turn_at.load(Ordering::Acquire))
+    }
+
+    /// Whether JavaScript, in a turn of its, has asked something of connections that it has not published; `None` if
+    /// there are no connections.
+    pub fn has_unpublished(&self) -> Option<bool> {
+        let mut state = self.lock();
+        let forwarder = &mut state.as_mut()?.forwarder;
+        forwarder.connections()?;
+        Some(forwarder.has_unpublished())
     }
 
     /// Whether whoever turns the loop sleeps in the poll, or has it watched.

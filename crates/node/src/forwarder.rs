@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use miolo::{EventLoop, EventSet, Handler, Registrar, RegistrationId, Room, Timeout, Token};
-use miolo_bridge::{Consumer, Merge, Readiness, Record, Words, layout};
+use miolo_bridge::{Consumer, Merge, Readiness, Record, Unpublished, Words, layout};
 use miolo_server::ConnectionTimeout;
 
 use crate::connections::{Connections, FIRST_TOKEN};
@@ -45,6 +45,7 @@ pub struct Forwarder {
     /// Once there is a server or a connection.
     connections: Option<Connections>,
     commands: Consumer,
+    unpublished: Unpublished,
     readiness: Readiness,
     registrar: Registrar,
     epoch: Instant,
@@ -92,6 +93,10 @@ impl Forwarder {
                 ),
                 word(layout::COMMAND_HEAD),
                 word(layout::COMMAND_TAIL),
+            ),
+            unpublished: Unpublished::new(
+                word(layout::COMMAND_TAIL),
+                word(layout::COMMAND_WRITTEN),
             ),
             readiness: Readiness::new(memory.window(shape.readiness, shape.registrations as usize)),
             registrar,
@@ -158,6 +163,18 @@ impl Forwarder {
             self.registrations.resize(slot + 1, None);
         }
         self.registrations[slot] = id;
+    }
+
+    /// Whether JavaScript has asked something of connections that it has not published.
+    pub fn has_unpublished(&self) -> bool {
+        self.unpublished.exists()
+    }
+
+    /// Publishes it, if JavaScript is kept from doing so.
+    pub fn publish_if_overdue(&mut self) {
+        if self.unpublished.exists() {
+            self.unpublished.publish_if_overdue(Instant::now());
+        }
     }
 
     /// Takes in what JavaScript has asked for, and counts the messages of the next iteration.

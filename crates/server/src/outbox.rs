@@ -61,7 +61,7 @@ impl Outbox {
         self.kept.extend_from_slice(bytes);
     }
 
-    /// Adds bytes without copying them, if none wait.
+    /// Adds bytes without copying them, if none wait but such as lie just before them.
     ///
     /// # Safety
     ///
@@ -69,6 +69,12 @@ impl Outbox {
     /// them: then what is sent is undefined, and nothing else.
     pub(crate) unsafe fn lend(&mut self, start: *const u8, len: usize, pool: &mut Pool) {
         if len == 0 {
+            return;
+        }
+        if let Some(lent) = &mut self.lent
+            && lent.start.wrapping_add(lent.len) == start
+        {
+            lent.len += len;
             return;
         }
         let was_empty = self.is_empty();

@@ -3,7 +3,7 @@
 
 use miolo_bridge::layout::RECORD_WORDS;
 use miolo_bridge::sync::{AtomicU32, Ordering};
-use miolo_bridge::{Consumer, Parking, Producer, Readiness, Record, Words};
+use miolo_bridge::{Consumer, Parking, Producer, Readiness, Record, Unpublished, Words};
 
 /// Shared words; whoever uses windows of it keeps it alive.
 pub struct Memory(Box<[AtomicU32]>);
@@ -32,7 +32,7 @@ impl Memory {
     }
 }
 
-/// Memory of one ring: head, tail, two parking words, readiness words, and the records last.
+/// Memory of one ring: head, tail, two parking words, how far was written, readiness words, and the records last.
 pub struct RingMemory {
     pub memory: Memory,
     pub capacity: usize,
@@ -42,7 +42,8 @@ pub const HEAD: usize = 0;
 pub const TAIL: usize = 1;
 pub const PARKED: usize = 2;
 pub const WANT_ROOM: usize = 3;
-pub const READINESS: usize = 4;
+pub const WRITTEN: usize = 4;
+pub const READINESS: usize = 5;
 pub const SLOTS: usize = 2;
 pub const RECORDS: usize = READINESS + SLOTS;
 
@@ -52,6 +53,7 @@ impl RingMemory {
         let memory = Memory::new(RECORDS + capacity * RECORD_WORDS);
         memory.scribble(HEAD, start);
         memory.scribble(TAIL, start);
+        memory.scribble(WRITTEN, start);
         RingMemory { memory, capacity }
     }
 
@@ -75,6 +77,10 @@ impl RingMemory {
             self.memory.word(HEAD),
             self.memory.word(TAIL),
         )
+    }
+
+    pub fn unpublished(&self) -> Unpublished {
+        Unpublished::new(self.memory.word(TAIL), self.memory.word(WRITTEN))
     }
 
     pub fn parking(&self) -> Parking {

@@ -3,7 +3,7 @@
 //! JavaScript keeps up again.
 //!
 //! ```text
-//!             something to do, and no turn of the JS thread's for GRACE
+//!             something to do or to send, and no turn of the JS thread's for GRACE
 //!    stands by ────────────────────────────────────────────────────────► turns
 //!        ▲                                                                 │
 //!        └─────────────────────────────────────────────────────────────────┘
@@ -77,7 +77,16 @@ pub fn stand_by(crank: &Crank, bell: &Bell) -> bool {
     loop {
         let turn = crank.js_turn_at();
         let deadline = crank.next_deadline();
-        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        let mut left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        // What it writes before it goes on computing makes nothing readable.
+        if !crank.is_parked()
+            && let Some(has_unpublished) = crank.has_unpublished()
+        {
+            if has_unpublished && turn.elapsed() >= GRACE && crank.js_turn_at() == turn {
+                return true;
+            }
+            left = Some(left.map_or(GRACE, |left| left.min(GRACE)));
+        }
         let (rung, readable) = bell.wait(Some(descriptor), left);
         if rung {
             return false;
