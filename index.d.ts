@@ -531,7 +531,8 @@ export declare class Connection<State = unknown> {
   /**
    * Has bytes sent. What is written in one batch leaves in one system call, at its end; what the system does not take
    * waits, natively, and goes on while JavaScript does something else. In a long batch the clock is looked at after each
-   * 16 callbacks, and what was written is sent if a millisecond has passed.
+   * 16 callbacks, and what was written is sent if a millisecond has passed. Where a callback goes on computing, the
+   * drivers `thread` and `auto` send it some 10 ms later.
    *
    * @param data a string, as UTF-8, or bytes, which are copied.
    * @returns false if more than `highWaterMark` bytes wait: {@link ConnectionHandler.drain} tells when few enough do.
@@ -715,12 +716,12 @@ export interface ServerOptions extends ConnectionOptions, ListenOptions {
    * {@link TcpServer.refused}. 1 to 2^18. Default 65 536.
    */
   maxConnections?: number
-  /** The most connections at a time from one address, in each of `loops`. Default: no limit but the other. */
+  /** The most connections at a time from one address. Default: no limit but the other. */
   maxConnectionsPerAddress?: number
   /**
    * How many loops serve the connections, 1 to 64: the one that the server was given, and others with a thread each. All
-   * of them feed this one JS thread. The system spreads the connections over them by a hash of their addresses, as with
-   * `reusePort`, and each may have its part of `maxConnections`. The others run while the first is in `run`. Default 1.
+   * of them feed this one JS thread. The first accepts, and they get the connections in turn. The limits are those of all
+   * together. The others run while the first is in `run`. Default 1.
    */
   loops?: number
 }
@@ -795,8 +796,7 @@ export declare class TcpServer<State = unknown> {
    * by the deadline, since their peers have not, are cut: `shutdown`.
    *
    * @returns a promise that resolves when no connection is left, to how many have ended for which reason since. The
-   * loop has to run until then, or to be closed. Another call does nothing but return the same promise: a deadline that
-   * comes with it is not heeded.
+   * loop has to run until then, or to be closed. Another call returns the same promise; it may set another deadline.
    * @throws `TypeError` or `RangeError` for a deadline that is none.
    */
   close(options?: CloseOptions): Promise<ClosedConnections>

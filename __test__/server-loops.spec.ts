@@ -1,7 +1,8 @@
 /** One server on several loops. */
 
 import { once } from 'node:events'
-import { connect } from 'node:net'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { connect, type Socket } from 'node:net'
 
 import test from 'ava'
 import { EventLoop, type ServerOptions, TcpServer } from 'miolo'
@@ -25,6 +26,80 @@ function talk(port: number, clients: number): Promise<unknown> {
   })
   return within('the answers', () => Promise.all(talks))
 }
+
+/** So many clients, each connected and served. */
+function clients(port: number, count: number): Promise<Socket[]> {
+  const served = async () => {
+    const socket = connect(port, '127.0.0.1')
+    socket.write('hello')
+    await once(socket, 'data')
+    return socket
+  }
+  return within('the clients', () => Promise.all(Array.from({ length: count }, served)))
+}
+
+/** How many of the connected sockets at this port each poll of this process watches, of those that watch any. */
+function watched(port: number): number[] {
+  const hex = port.toString(16).toUpperCase().padStart(4, '0')
+  const rows = readFileSync('/proc/self/net/tcp', 'utf8').split('\n').slice(1)
+  const fields = rows.map((row) => row.trim().split(/\s+/))
+  const connected = fields.filter(([, local, , state]) => local?.endsWith(hex) && state === '01')
+  const sockets = new Set(connected.map((row) => `socket:[${row[9]}]`))
+  const link = (descriptor: string) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${descriptor}`)
+    } catch {
+      return ''
+    }
+  }
+  // A poll may have several descriptors: it is known by what it watches.
+  const polls = new Map<string, number>()
+  for (const descriptor of readdirSync('/proc/self/fd')) {
+    if (!link(descriptor).includes('eventpoll')) continue
+    const info = readFileSync(`/proc/self/fdinfo/${descriptor}`, 'utf8')
+    const targets = [...info.matchAll(/^tfd:\s+(\d+)/gm)].map(([, target]) => target as string)
+    const ours = targets.filter((target) => sockets.has(link(target)))
+    if (ours.length > 0) polls.set(ours.sort().join(), ours.length)
+  }
+  return [...polls.values()]
+}
+
+test.serial('each has as many of the connections as the others', async (t) => {
+  if (process.platform !== 'linux') {
+    t.pass()
+    return
+  }
+  const { loop, port } = serve({ loops: 3 })
+  t.teardown(() => loop.close())
+  void loop.run({})
+  const sockets = await clients(port, 12)
+  t.deepEqual(watched(port), [4, 4, 4])
+  for (const socket of sockets) socket.destroy()
+})
+
+test.serial('limits are those of all together', async (t) => {
+  for (const limit of [{ maxConnections: 4 }, { maxConnectionsPerAddress: 4 }]) {
+    const { loop, server, port } = serve({ loops: 3, ...limit })
+    t.teardown(() => loop.close())
+    void loop.run({})
+    const sockets = await clients(port, 4)
+    const fifth = connect(port, '127.0.0.1').on('error', () => {})
+    await within('the refusal', () => once(fifth, 'close'))
+    t.is(server.refused, 1)
+    t.is(server.connections.size, 4)
+    // Whichever of them goes, there is room for another.
+    for (const socket of sockets) {
+      const [gone] = server.connections
+      socket.destroy()
+      await within('an end', async () => {
+        while (server.connections.size === 4) await new Promise(setImmediate)
+      })
+      t.truthy(gone)
+      await clients(port, 1)
+      t.is(server.connections.size, 4)
+    }
+  }
+})
 
 test.serial('they run, rest and run again together', async (t) => {
   const { loop, server, port } = serve({ loops: 3 })

@@ -54,7 +54,7 @@ interface Binding {
     server: NativeServerOptions,
   ): number
   serverListen(loop: NativeLoop, server: number, address: string): NativeAddress | number
-  serverStop(loop: NativeLoop, server: number): void
+  serverSpread(loop: NativeLoop, server: number, other: NativeLoop, number: number): void
   serverShutDown(loop: NativeLoop, server: number, patienceMs: number): void
   serverRemove(loop: NativeLoop, server: number): void
   serverRefused(loop: NativeLoop, server: number): number

@@ -35,7 +35,8 @@ export class Connection<State = unknown> {
   /**
    * Has bytes sent. What is written in one batch leaves in one system call, at its end; what the system does not take
    * waits, natively, and goes on while JavaScript does something else. In a long batch the clock is looked at after each
-   * 16 callbacks, and what was written is sent if a millisecond has passed.
+   * 16 callbacks, and what was written is sent if a millisecond has passed. Where a callback goes on computing, the
+   * drivers `thread` and `auto` send it some 10 ms later.
    *
    * @param data a string, as UTF-8, or bytes, which are copied.
    * @returns false if more than `highWaterMark` bytes wait: {@link ConnectionHandler.drain} tells when few enough do.

@@ -38,12 +38,12 @@ export interface ServerOptions extends ConnectionOptions, ListenOptions {
    * {@link TcpServer.refused}. 1 to 2^18. Default 65 536.
    */
   maxConnections?: number
-  /** The most connections at a time from one address, in each of `loops`. Default: no limit but the other. */
+  /** The most connections at a time from one address. Default: no limit but the other. */
   maxConnectionsPerAddress?: number
   /**
    * How many loops serve the connections, 1 to 64: the one that the server was given, and others with a thread each. All
-   * of them feed this one JS thread. The system spreads the connections over them by a hash of their addresses, as with
-   * `reusePort`, and each may have its part of `maxConnections`. The others run while the first is in `run`. Default 1.
+   * of them feed this one JS thread. The first accepts, and they get the connections in turn. The limits are those of all
+   * together. The others run while the first is in `run`. Default 1.
    */
   loops?: number
 }

@@ -5,7 +5,6 @@ import { LoopError, systemError } from '../errors.ts'
 import { EventLoop } from '../event-loop.ts'
 import {
   type AddressLike,
-  format,
   parseAddress,
   type SocketAddress,
   socketAddress,
@@ -39,12 +38,10 @@ export type ClosedConnections = Partial<Record<CloseReason, number>>
  */
 export class TcpServer<State = unknown> {
   readonly #handler: ServerHandler<State>
-  /** Its place in each of the loops that serve it; the first is the user's. */
+  /** Its place in each of the loops that serve it; the first, which is the user's, accepts for all. */
   readonly #seats: Seat[]
   /** The other loops, which run when the first does. */
   readonly #helpers: EventLoop[] = []
-  /** Several listeners of ours share the port, which nobody else may. */
-  readonly #checksPort: boolean
   readonly #open = new Map<Connection<State>, End<State>>()
   #closed: ClosedConnections = {}
   #closing: Promise<ClosedConnections> | undefined
@@ -68,9 +65,7 @@ export class TcpServer<State = unknown> {
     checkHandler(handler)
     this.#handler = handler
     const resolved = resolveServer(options)
-    const count = resolved.loops
-    this.#checksPort = count > 1 && !resolved.server.reusePort
-    for (let index = 1; index < count; index++) {
+    for (let index = 1; index < resolved.loops; index++) {
       // They follow the first, which alone keeps the process alive.
       const helper = new EventLoop({ driver: 'thread' }).unref()
       this.#helpers.push(helper)
@@ -78,6 +73,10 @@ export class TcpServer<State = unknown> {
     }
     const loops = [loop, ...this.#helpers] as EventLoop<never, never>[]
     this.#seats = loops.map((each) => this.#sit(bridgeOf(each), resolved))
+    const [first, ...others] = this.#seats as [Seat, ...Seat[]]
+    for (const { bridge, id } of others) {
+      native.serverSpread(first.bridge.native, first.id, bridge.native, id)
+    }
   }
 
   #sit(bridge: Bridge<never, never>, options: ResolvedServerOptions): Seat {
@@ -98,19 +97,9 @@ export class TcpServer<State = unknown> {
       closed: () => this.#finishIfEmpty(),
     }
     const connections = bridge.connections()
-    const id = native.serverOpen(bridge.native, options.native, this.#share(options))
+    const id = native.serverOpen(bridge.native, options.native, options.server)
     connections.addServer(id, acceptor)
     return { bridge, id }
-  }
-
-  /** What each of several loops may have. */
-  #share({ server, loops }: ResolvedServerOptions): ResolvedServerOptions['server'] {
-    if (loops === 1) return server
-    return {
-      ...server,
-      reusePort: true,
-      maxConnections: Math.ceil(server.maxConnections / loops),
-    }
   }
 
   /**
@@ -124,28 +113,11 @@ export class TcpServer<State = unknown> {
   listen(address: AddressLike): SocketAddress {
     const parsed = parseAddress(address)
     if (this.#closing !== undefined || this.#isClosed()) throw new LoopError('ERR_MIOLO_CLOSED')
-    let where = parsed.address
-    let { text } = parsed
-    if (this.#checksPort) this.#checkIsFree(text, where)
-    for (const { bridge, id } of this.#seats) {
-      const listening = native.serverListen(bridge.native, id, text)
-      if (typeof listening === 'number') throw systemError(listening, 'listen', where)
-      // The port that the system chose for the first is that of all.
-      where = socketAddress(listening)
-      text = format(where)
-      bridge.stopSoon()
-    }
-    return where
-  }
-
-  /** Of several listeners of ours none would find that the port is somebody else's, if that shares it, too. */
-  #checkIsFree(text: string, where: SocketAddress): void {
-    if (where.port === 0) return
-    const { bridge } = this.#seats[0] as Seat
-    const probe = native.serverOpen(bridge.native, PROBE.native, PROBE.server)
-    const listening = native.serverListen(bridge.native, probe, text)
-    native.serverRemove(bridge.native, probe)
-    if (typeof listening === 'number') throw systemError(listening, 'listen', where)
+    const { bridge, id } = this.#seats[0] as Seat
+    const listening = native.serverListen(bridge.native, id, parsed.text)
+    if (typeof listening === 'number') throw systemError(listening, 'listen', parsed.address)
+    bridge.stopSoon()
+    return socketAddress(listening)
   }
 
   /** The connections that are open. */
@@ -171,8 +143,7 @@ export class TcpServer<State = unknown> {
    * by the deadline, since their peers have not, are cut: `shutdown`.
    *
    * @returns a promise that resolves when no connection is left, to how many have ended for which reason since. The
-   * loop has to run until then, or to be closed. Another call does nothing but return the same promise: a deadline that
-   * comes with it is not heeded.
+   * loop has to run until then, or to be closed. Another call returns the same promise; it may set another deadline.
    * @throws `TypeError` or `RangeError` for a deadline that is none.
    */
   close(options?: CloseOptions): Promise<ClosedConnections> {
@@ -251,6 +222,3 @@ interface Seat {
   bridge: Bridge<never, never>
   id: number
 }
-
-/** A server that only tries whether it could listen. */
-const PROBE = resolveServer(undefined)

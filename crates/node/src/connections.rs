@@ -1,7 +1,7 @@
 //! Connections, between the table of `miolo-server` and JavaScript: what comes is written into the inbound arena and
 //! told by records, what JavaScript writes is sent out of the outbound arena.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::atomic::Ordering;
 
@@ -9,12 +9,14 @@ use miolo::tcp::TcpStream;
 use miolo::{EventLoop, EventSet, Token};
 use miolo_bridge::{ArenaReader, ArenaWriter, Record, Words, layout};
 use miolo_server::{
-    CloseReason, Connection, ConnectionHandler, ConnectionId, ConnectionTimeout, Received, ServerId,
+    Accepted, CloseReason, Connection, ConnectionHandler, ConnectionId, ConnectionTimeout,
+    Received, ServerId,
 };
 
 use crate::errno::errno;
 use crate::forwarder::Forwarder;
 use crate::outlet::Outlet;
+use crate::spread::Spread;
 
 /// The loop's tokens from here on are connections', those below are registrations' of JavaScript's.
 pub const FIRST_TOKEN: Token = Token(1 << 63);
@@ -43,6 +45,8 @@ struct Inlet {
     /// Frames that the arena is too small for.
     large: VecDeque<Vec<u8>>,
     large_bytes: usize,
+    /// Of servers that several loops serve.
+    spreads: HashMap<ServerId, Spread>,
 }
 
 impl Connections {
@@ -65,6 +69,7 @@ impl Connections {
                 deferred: VecDeque::new(),
                 large: VecDeque::new(),
                 large_bytes: 0,
+                spreads: HashMap::new(),
             },
         }
     }
@@ -168,6 +173,17 @@ impl Connections {
         sink.has_room_to_announce() || table.is_fed(&mut sink)
     }
 
+    /// Who beside this loop serves a server's connections.
+    pub fn spread(&mut self, server: ServerId) -> &mut Spread {
+        self.inlet.spreads.entry(server).or_default()
+    }
+
+    /// Forgets a server; its connections go on.
+    pub fn remove_server(&mut self, server: ServerId) {
+        self.table.remove_server(server);
+        self.inlet.spreads.remove(&server);
+    }
+
     /// The oldest of the large frames.
     pub fn take_large(&mut self) -> Option<Vec<u8>> {
         let frame = self.inlet.large.pop_front()?;
@@ -242,6 +258,13 @@ impl ConnectionHandler for Sink<'_> {
             _ => u64::from(server) << 32,
         };
         self.tell(layout::EVENT_OPEN, id, argument);
+    }
+
+    fn accepted(&mut self, server: ServerId, accepted: Accepted) -> Option<Accepted> {
+        match self.inlet.spreads.get_mut(&server) {
+            Some(spread) => spread.pass_on(accepted),
+            None => Some(accepted),
+        }
     }
 
     /// A frame; bytes that are not framed were read into the arena.

@@ -29,6 +29,7 @@ mod memory;
 mod outlet;
 mod sender;
 mod server;
+mod spread;
 mod tcp;
 #[cfg(feature = "testing")]
 mod testing;

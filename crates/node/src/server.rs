@@ -127,11 +127,17 @@ pub fn server_listen(
     either(listening.map(Address::from))
 }
 
-/// Has a server accept no more.
+/// Has another loop, where the server has this other number, serve its connections in turn with it.
 #[napi(catch_unwind)]
-pub fn server_stop(handle: Handle<LoopHandle>, server: u32) {
+pub fn server_spread(
+    handle: Handle<LoopHandle>,
+    server: u32,
+    other: Handle<LoopHandle>,
+    number: u32,
+) {
     let _ = at(&handle, |_, connections| {
-        connections.table.stop_listening(ServerId::new(server));
+        let spread = connections.spread(ServerId::new(server));
+        spread.add(&other.crank, ServerId::new(number));
         Ok(())
     });
 }
@@ -152,7 +158,7 @@ pub fn server_shut_down(handle: Handle<LoopHandle>, server: u32, patience_ms: f6
 #[napi(catch_unwind)]
 pub fn server_remove(handle: Handle<LoopHandle>, server: u32) {
     let _ = at(&handle, |_, connections| {
-        connections.table.remove_server(ServerId::new(server));
+        connections.remove_server(ServerId::new(server));
         Ok(())
     });
 }

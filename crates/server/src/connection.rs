@@ -7,6 +7,7 @@ use std::time::Instant;
 use miolo::Timeout;
 use miolo::tcp::TcpStream;
 
+use crate::accepted::Place;
 use crate::outbox::{Outbox, Pool};
 use crate::{CloseReason, ConnectionOptions, Connections, Framer, Framing, ServerId};
 
@@ -200,6 +201,8 @@ pub(crate) struct Body {
     pub(crate) stream: TcpStream,
     pub(crate) peer: SocketAddr,
     pub(crate) server: Option<ServerId>,
+    /// It is counted as one of its server's.
+    pub(crate) _place: Option<Place>,
     pub(crate) options: Arc<ConnectionOptions>,
     /// `None` if bytes come as they are.
     pub(crate) framer: Option<Framer>,
@@ -254,6 +257,7 @@ impl Body {
             stream,
             peer,
             server,
+            _place: None,
             options,
             outbox: Outbox::default(),
             sent: 0,

@@ -2,7 +2,7 @@ use std::io;
 
 use miolo::tcp::TcpStream;
 
-use crate::{CloseReason, Connection, ConnectionId, ServerId};
+use crate::{Accepted, CloseReason, Connection, ConnectionId, ServerId};
 
 /// What happens to connections. Every callback has an empty default.
 ///
@@ -15,6 +15,13 @@ pub trait ConnectionHandler {
     /// A connection was accepted, or one that this side began has been made.
     fn open(&mut self, conn: &mut Connection<'_>) {
         let _ = conn;
+    }
+
+    /// A server has accepted a connection, which is opened here if it is returned. A handler that serves several loops
+    /// may keep it, and have the table of another one [adopt](crate::Connections::adopt) it.
+    fn accepted(&mut self, server: ServerId, accepted: Accepted) -> Option<Accepted> {
+        let _ = server;
+        Some(accepted)
     }
 
     /// Bytes have come; a whole frame, where there is framing.

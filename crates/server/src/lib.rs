@@ -14,6 +14,7 @@
 //! Readiness is edge-triggered, so the layer remembers what may still be read or written. What a connection may bring
 //! in one iteration is limited, and what is left waits for its turn, behind the others.
 
+mod accepted;
 mod close_reason;
 mod connection;
 mod connection_timeout;
@@ -25,6 +26,7 @@ mod outbox;
 mod servers;
 mod tcp_server;
 
+pub use accepted::Accepted;
 pub use close_reason::CloseReason;
 pub use connection::{Connection, ConnectionId};
 pub use connection_timeout::ConnectionTimeout;

@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use miolo::tcp::{TcpListener, TcpStream};
+use miolo::tcp::TcpListener;
 use slab::Slab;
 
+use crate::accepted::{Accepted, Census};
 use crate::{ConnectionOptions, MAX_CONNECTIONS, ServerOptions};
 
-/// Names a server of a [`Connections`](crate::Connections), until it is removed.
+/// Names a server of a [`Connections`](crate::Connections). When it has been removed, no other gets its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ServerId(pub(crate) u32);
 
@@ -28,19 +29,19 @@ impl ServerId {
 
 #[derive(Default)]
 pub(crate) struct Servers {
-    /// Removed ones stay until their last connection has gone, so that no other is taken for it.
-    servers: Slab<Server>,
+    servers: HashMap<u32, Server>,
+    /// The number of the next one.
+    next: u32,
     listeners: Slab<Listener>,
 }
 
 struct Server {
     options: ServerOptions,
     connection: Arc<ConnectionOptions>,
+    census: Arc<Census>,
+    /// Those of its connections that are in this table.
     open: usize,
-    /// Kept only if there is a limit.
-    open_by_address: HashMap<IpAddr, usize>,
     refused: u64,
-    removed: bool,
 }
 
 struct Listener {
@@ -67,15 +68,20 @@ pub(crate) enum Refused {
 
 impl Servers {
     pub(crate) fn add(&mut self, options: ServerOptions) -> ServerId {
-        let connection = Arc::new(options.connection.clone());
-        ServerId(self.servers.insert(Server {
-            options,
-            connection,
+        while self.servers.contains_key(&self.next) {
+            self.next = self.next.wrapping_add(1);
+        }
+        let id = ServerId(self.next);
+        self.next = self.next.wrapping_add(1);
+        let server = Server {
+            connection: Arc::new(options.connection.clone()),
+            census: Census::new(options.max_connections, options.max_connections_per_address),
             open: 0,
-            open_by_address: HashMap::new(),
             refused: 0,
-            removed: false,
-        }) as u32)
+            options,
+        };
+        self.servers.insert(id.0, server);
+        id
     }
 
     pub(crate) fn listen(
@@ -83,10 +89,8 @@ impl Servers {
         server: ServerId,
         addr: &SocketAddr,
     ) -> io::Result<(u32, &TcpListener)> {
-        let entry = self.servers.get(server.0 as usize);
-        let options = match entry {
-            Some(server) if !server.removed => &server.options,
-            _ => return Err(io::ErrorKind::NotFound.into()),
+        let Some(Server { options, .. }) = self.servers.get(&server.0) else {
+            return Err(io::ErrorKind::NotFound.into());
         };
         let listener = TcpListener::bind_with(addr, &options.listen)?;
         let index = self.listeners.insert(Listener {
@@ -107,24 +111,23 @@ impl Servers {
     }
 
     pub(crate) fn remove(&mut self, server: ServerId) {
-        if let Some(entry) = self.servers.get_mut(server.0 as usize) {
-            entry.removed = true;
-            self.forget_if_unused(server);
-        }
+        self.servers.remove(&server.0);
     }
 
     pub(crate) fn open(&self, server: ServerId) -> usize {
-        let server = self.servers.get(server.0 as usize);
-        server.map_or(0, |server| server.open)
+        self.servers.get(&server.0).map_or(0, |server| server.open)
     }
 
     pub(crate) fn refused(&self, server: ServerId) -> u64 {
-        let server = self.servers.get(server.0 as usize);
+        let server = self.servers.get(&server.0);
         server.map_or(0, |server| server.refused)
     }
 
-    pub(crate) fn options(&self, server: ServerId) -> Arc<ConnectionOptions> {
-        Arc::clone(&self.servers[server.0 as usize].connection)
+    /// A connection is to be one of a server's, in this table, if that has not been removed: how it behaves.
+    pub(crate) fn join(&mut self, server: ServerId) -> Option<Arc<ConnectionOptions>> {
+        let server = self.servers.get_mut(&server.0)?;
+        server.open += 1;
+        Some(Arc::clone(&server.connection))
     }
 
     /// The next connection of a listener, counted; `None` if none waits.
@@ -132,7 +135,7 @@ impl Servers {
         &mut self,
         index: u32,
         open: usize,
-    ) -> Result<Option<(ServerId, TcpStream, SocketAddr)>, Refused> {
+    ) -> Result<Option<(ServerId, Accepted)>, Refused> {
         let Some(listener) = self.listeners.get_mut(index as usize) else {
             return Ok(None);
         };
@@ -155,45 +158,29 @@ impl Servers {
             }
         };
         listener.failing = false;
-        let server = &mut self.servers[id.0 as usize];
-        let (ip, per_address) = (address(peer), server.options.max_connections_per_address);
-        let of_address = server.open_by_address.get(&ip).copied().unwrap_or(0);
-        if server.open >= server.options.max_connections
-            || of_address >= per_address
-            || open >= MAX_CONNECTIONS
-        {
+        let Some(server) = self.servers.get_mut(&id.0) else {
+            return Ok(None);
+        };
+        let place = server.census.enter(peer).filter(|_| open < MAX_CONNECTIONS);
+        let Some(place) = place else {
             server.refused += 1;
             return Err(Refused::Limit);
-        }
+        };
         if let Err(error) = server.connection.set_up(&stream) {
             return Err(Refused::Gone(id, error));
         }
-        server.open += 1;
-        if per_address != usize::MAX {
-            server.open_by_address.insert(ip, of_address + 1);
-        }
-        Ok(Some((id, stream, peer)))
+        let accepted = Accepted {
+            stream,
+            peer,
+            place,
+        };
+        Ok(Some((id, accepted)))
     }
 
     /// A connection has ended.
-    pub(crate) fn left(&mut self, id: ServerId, peer: SocketAddr) {
-        let Some(server) = self.servers.get_mut(id.0 as usize) else {
-            return;
-        };
-        server.open -= 1;
-        if let Some(count) = server.open_by_address.get_mut(&address(peer)) {
-            *count -= 1;
-            if *count == 0 {
-                server.open_by_address.remove(&address(peer));
-            }
-        }
-        self.forget_if_unused(id);
-    }
-
-    fn forget_if_unused(&mut self, id: ServerId) {
-        let server = &self.servers[id.0 as usize];
-        if server.removed && server.open == 0 {
-            self.servers.remove(id.0 as usize);
+    pub(crate) fn left(&mut self, id: ServerId) {
+        if let Some(server) = self.servers.get_mut(&id.0) {
+            server.open -= 1;
         }
     }
 
@@ -208,11 +195,6 @@ impl Servers {
         let failing = self.listeners.iter().filter(|(_, it)| it.failing);
         failing.map(|(index, _)| index as u32)
     }
-}
-
-/// What is counted as one address, whether it came by IPv4 or by an IPv6 listener that takes both.
-fn address(peer: SocketAddr) -> IpAddr {
-    peer.ip().to_canonical()
 }
 
 fn is_interrupted<T>(result: &io::Result<T>) -> bool {

@@ -9,7 +9,7 @@ use super::Connections;
 use crate::connection::Body;
 use crate::connection_timeout::Timed;
 use crate::servers::Refused;
-use crate::{CloseReason, ConnectionHandler, ConnectionTimeout};
+use crate::{Accepted, CloseReason, ConnectionHandler, ConnectionTimeout, ServerId};
 
 /// How many connections one listener may bring in one iteration.
 const ACCEPT_BUDGET: usize = 128;
@@ -60,17 +60,69 @@ impl Connections {
                     return;
                 }
             };
-            let (server, stream, peer) = accepted;
-            let options = self.servers.options(server);
-            let body = Body::new(stream, peer, Some(server), options, Instant::now());
-            match self.insert(event_loop, body) {
-                Ok(id) => self.guarded(event_loop, Some(id), |table, _| {
-                    table.with(id.slot, |conn| handler.open(conn));
-                }),
-                Err(error) => {
-                    self.servers.left(server, peer);
-                    handler.error(server, error);
-                }
+            let (server, accepted) = accepted;
+            if let Some(accepted) = handler.accepted(server, accepted) {
+                self.enter(event_loop, server, accepted, handler);
+            }
+        }
+    }
+
+    /// Takes in a connection that was accepted elsewhere, as one of a server's of this table. It is opened in the next
+    /// [`tick`](Connections::tick) in which there is room. Whoever turns the loop is to be woken for it.
+    ///
+    /// Where that server has been removed, or shut down meanwhile, the connection is closed.
+    pub fn adopt(&mut self, server: ServerId, accepted: Accepted) {
+        self.adopted.push_back((server, accepted));
+    }
+
+    pub(super) fn enter_adopted<H, C>(&mut self, event_loop: &mut EventLoop<H>, handler: &mut C)
+    where
+        H: Handler,
+        H::Timeout: From<ConnectionTimeout>,
+        C: ConnectionHandler,
+    {
+        while !self.adopted.is_empty() {
+            if !handler.may_open() {
+                self.blocked = true;
+                return;
+            }
+            if let Some((server, accepted)) = self.adopted.pop_front() {
+                self.enter(event_loop, server, accepted, handler);
+            }
+        }
+    }
+
+    fn enter<H, C>(
+        &mut self,
+        event_loop: &mut EventLoop<H>,
+        server: ServerId,
+        accepted: Accepted,
+        handler: &mut C,
+    ) where
+        H: Handler,
+        H::Timeout: From<ConnectionTimeout>,
+        C: ConnectionHandler,
+    {
+        if self.is_full() {
+            return;
+        }
+        let Some(options) = self.servers.join(server) else {
+            return;
+        };
+        let Accepted {
+            stream,
+            peer,
+            place,
+        } = accepted;
+        let mut body = Body::new(stream, peer, Some(server), options, Instant::now());
+        body._place = Some(place);
+        match self.insert(event_loop, body) {
+            Ok(id) => self.guarded(event_loop, Some(id), |table, _| {
+                table.with(id.slot, |conn| handler.open(conn));
+            }),
+            Err(error) => {
+                self.servers.left(server);
+                handler.error(server, error);
             }
         }
     }

@@ -20,8 +20,8 @@ use crate::connection_timeout::Timed;
 use crate::outbox::Pool;
 use crate::servers::Servers;
 use crate::{
-    CloseReason, Connection, ConnectionHandler, ConnectionId, ConnectionOptions, ConnectionTimeout,
-    MAX_CONNECTIONS, ServerId, ServerOptions,
+    Accepted, CloseReason, Connection, ConnectionHandler, ConnectionId, ConnectionOptions,
+    ConnectionTimeout, MAX_CONNECTIONS, ServerId, ServerOptions,
 };
 
 /// The connections and listeners of one loop, for a program that handles those of several servers, or begins
@@ -42,6 +42,8 @@ pub struct Connections {
     hungry: VecDeque<ConnectionId>,
     /// Listeners that may have more to accept than an iteration's budget, or than was let in.
     crowded: Vec<u32>,
+    /// Those that other tables have accepted.
+    adopted: VecDeque<(ServerId, Accepted)>,
     /// There was no room for what has come: it waits for some.
     starved: bool,
     /// Nor for those who come.
@@ -67,6 +69,7 @@ impl Connections {
             dirty: VecDeque::new(),
             hungry: VecDeque::new(),
             crowded: Vec::new(),
+            adopted: VecDeque::new(),
             starved: false,
             blocked: false,
             scratch: Vec::new(),
@@ -134,6 +137,7 @@ impl Connections {
         H::Timeout: From<ConnectionTimeout>,
     {
         self.stop_listening(server);
+        self.adopted.retain(|(of, _)| *of != server);
         let by = patience.and_then(|patience| Instant::now().checked_add(patience));
         for id in self.of(server) {
             let body = self.body_mut(id.slot);
@@ -158,9 +162,10 @@ impl Connections {
         self.servers.refused(server)
     }
 
-    /// How many connections a server has accepted that have not ended.
+    /// How many connections of a server's there are in this table.
     pub fn count_of(&self, server: ServerId) -> usize {
-        self.servers.open(server)
+        let adopted = self.adopted.iter().filter(|(of, _)| *of == server);
+        self.servers.open(server) + adopted.count()
     }
 
     /// The connections that a server has accepted and that have not ended.
@@ -306,6 +311,7 @@ impl Connections {
         C: ConnectionHandler,
     {
         self.blocked = false;
+        self.enter_adopted(event_loop, handler);
         for index in self.crowded.clone() {
             self.guarded(event_loop, None, |table, event_loop| {
                 table.accept(event_loop, index, handler);
@@ -336,18 +342,23 @@ impl Connections {
     pub fn wants_turn(&self) -> bool {
         !self.dirty.is_empty()
             || (!self.hungry.is_empty() && !self.starved)
-            || (!self.crowded.is_empty() && !self.blocked)
+            || (self.are_waiting() && !self.blocked)
+    }
+
+    /// Whether there are those who wait to be let in, or may be.
+    fn are_waiting(&self) -> bool {
+        !self.crowded.is_empty() || !self.adopted.is_empty()
     }
 
     /// Whether what has come, or who has, waits for the handler to have room.
     pub fn is_starved(&self) -> bool {
-        (self.starved && !self.hungry.is_empty()) || (self.blocked && !self.crowded.is_empty())
+        (self.starved && !self.hungry.is_empty()) || (self.blocked && self.are_waiting())
     }
 
     /// Whether the handler has room now for what waits for it.
     pub fn is_fed<C: ConnectionHandler>(&self, handler: &mut C) -> bool {
         (self.starved && !self.hungry.is_empty() && handler.has_room())
-            || (self.blocked && !self.crowded.is_empty() && handler.may_open())
+            || (self.blocked && self.are_waiting() && handler.may_open())
     }
 
     /// Asks the handler again whether it has room: then the table [`wants_turn`](Connections::wants_turn).

@@ -118,7 +118,7 @@ impl Connections {
             let _ = body.stream.set_linger(Some(Duration::ZERO));
         }
         if let Some(server) = body.server {
-            self.servers.left(server, body.peer);
+            self.servers.left(server);
         }
         let was_connecting = body.connecting;
         // The descriptor goes first, so that whoever is told has it back.
