@@ -4,6 +4,7 @@ import { connect, TcpServer } from 'miolo'
 
 import { within } from './support/deadline.ts'
 import { eachDriver } from './support/drivers.ts'
+import { TestWorker } from './support/process.ts'
 import { areInOrder, dial, journal, running, serve } from './support/servers.ts'
 
 const closing = (server: TcpServer, options?: { deadlineMs?: number }) =>
@@ -249,3 +250,35 @@ eachDriver('servers come and go on one loop', async (t, stage) => {
     areInOrder(t, log.lives)
   }
 })
+
+eachDriver(
+  'what is on its way to a server that has left does not reach the next',
+  async (t, stage) => {
+    const loop = running(stage)
+    const first = journal()
+    const { server, port } = serve(loop, first.handler)
+    const gone = new Int32Array(new SharedArrayBuffer(4))
+    stage.keep(
+      TestWorker.code(
+        `const { port, gone } = require('node:worker_threads').workerData
+      const socket = require('node:net').connect(port, '127.0.0.1')
+      socket.on('connect', () => {
+        socket.resetAndDestroy()
+        Atomics.store(gone, 0, 1)
+        Atomics.notify(gone, 0)
+      })`,
+        { workerData: { port, gone }, execArgv: [] },
+      ),
+    )
+    // JavaScript does not read meanwhile that somebody has come, and gone.
+    Atomics.wait(gone, 0, 0, 10_000)
+    Atomics.wait(gone, 0, 1, 100)
+    const done = closing(server)
+    const second = journal()
+    const next = serve(loop, second.handler)
+    await done
+    dial(stage, next.port)
+    await second.opened()
+    t.is(second.lives.length, 1)
+  },
+)
