@@ -2,7 +2,7 @@
 
 import { eachDriver } from './support/drivers.ts'
 import { TestWorker } from './support/process.ts'
-import { areInOrder, dial, journal, running, serve } from './support/servers.ts'
+import { areInOrder, journal, running, serve } from './support/servers.ts'
 
 /** Says when each of several things has happened to its sockets, in milliseconds since it was told to begin. */
 const CLIENT = `
@@ -68,29 +68,4 @@ eachDriver('accepts, refusals, timeouts and flushes go on', async (t, stage) => 
   }
   t.true(server.refused >= 5, JSON.stringify(said))
   areInOrder(t, log.lives)
-})
-
-eachDriver('what is written between pauses comes once, in order', async (t, stage) => {
-  const CLIENTS = 4
-  const WRITES = 60
-  const wait = (ms: number) => {
-    for (const until = performance.now() + ms; performance.now() < until;);
-  }
-  const { port } = serve(running(stage), {
-    data(conn, chunk) {
-      // About as long as it takes until a loop thread no longer waits for what is published.
-      for (let index = 0; index < WRITES; index++) {
-        conn.write(`${chunk}${index} `)
-        if (index % 4 === 0) wait(Math.random() * 12)
-      }
-    },
-  })
-  const clients = Array.from({ length: CLIENTS }, () => dial(stage, port))
-  await Promise.all(clients.map((client) => client.connected()))
-  for (const [index, client] of clients.entries()) client.write('abcd'[index] as string)
-  for (const [index, client] of clients.entries()) {
-    const expected = Array.from({ length: WRITES }, (_, count) => `${'abcd'[index]}${count} `)
-    const whole = expected.join('')
-    t.is(String(await client.take(whole.length)), whole)
-  }
 })

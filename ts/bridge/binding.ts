@@ -25,6 +25,7 @@ interface Binding {
   loopRest(loop: NativeLoop): void
   loopTurn(loop: NativeLoop, milliseconds: number): void
   loopFlush(loop: NativeLoop): void
+  loopLookOut(loop: NativeLoop): void
   loopSpin(loop: NativeLoop): void
   loopWake(loop: NativeLoop): void
   loopNow(loop: NativeLoop): number

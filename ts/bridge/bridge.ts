@@ -433,6 +433,8 @@ export class Bridge<Timeout, Message> {
     this.#entrance.enter(message, this.#lanesMemory === undefined)
     this.#local.push(message)
     this.#sent = (this.#sent + 1) | 0
+    // A thread that publishes commands has messages that were sent before them come before.
+    if (this.#connections !== undefined) Atomics.store(this.#words, at.LOCAL_SENT, this.#sent)
     this.#pumpSoon()
   }
 

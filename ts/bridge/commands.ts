@@ -1,7 +1,7 @@
 /**
  * The command ring, seen by its writer: what JavaScript asks of the loop, without a native call. Commands are published
- * together, when JavaScript has nothing else to do: what they bring could not be delivered before. Of those for
- * connections the native side is told as they are written: where JavaScript goes on computing, it obeys them by itself.
+ * together, when JavaScript has nothing else to do: what they bring could not be delivered before. Where there are
+ * connections the native side is told as they are written: when JavaScript goes on computing, a thread publishes them.
  */
 
 import { corrupt } from '../errors.ts'
@@ -14,6 +14,7 @@ export class Commands {
   readonly #start: number
   readonly #records: number
   readonly #flush: () => void
+  #lookOut: (() => void) | undefined
   #tail = 0
   #published = 0
   /** The native side's head as last read. */
@@ -51,7 +52,7 @@ export class Commands {
     this.#words[index + 2] = position
     this.#words[index + 3] = length
     this.#write(index, at.COMMAND_WRITE, slot, generation)
-    this.#announce()
+    this.hasTransfers = true
   }
 
   /** Asks something else of a connection: one of the `COMMAND_…` kinds, and what it wants to know. */
@@ -60,12 +61,15 @@ export class Commands {
     this.#words[index + 2] = argument
     this.#words[index + 3] = 0
     this.#write(index, kind, slot, generation)
-    this.#announce()
+    this.hasTransfers = true
   }
 
-  /** Says that something was written which is not to wait for {@link publish} for ever. */
-  #announce(): void {
-    this.hasTransfers = true
+  /**
+   * From now on what is written does not wait for {@link publish} for ever. `lookOut` has a native thread look, when none
+   * does.
+   */
+  announce(lookOut: () => void): void {
+    this.#lookOut = lookOut
     Atomics.store(this.#words, at.COMMAND_WRITTEN, this.#tail)
   }
 
@@ -98,5 +102,10 @@ export class Commands {
     this.#words[index] = kind | (generation << at.GENERATION_SHIFT)
     this.#words[index + 1] = slot
     this.#tail = (this.#tail + 1) | 0
+    if (this.#lookOut === undefined) return
+    const words = this.#words
+    Atomics.store(words, at.COMMAND_WRITTEN, this.#tail)
+    if (Atomics.load(words, at.LOOKOUT_PARKED) === 0) return
+    if (Atomics.exchange(words, at.LOOKOUT_PARKED, 0) !== 0) this.#lookOut()
   }
 }

@@ -63,6 +63,7 @@ export class Connections {
     this.#inbound = new Inbound(this.#words)
     this.#outbound = new Outbound(this.#words)
     native.connectionsOpen(loop, this.#words)
+    commands.announce(() => native.loopLookOut(loop))
   }
 
   addServer(server: number, acceptor: Acceptor): void {

@@ -29,12 +29,14 @@ export const TURNER = 160
 export const MAIL = 176
 /** Messages handed to `notify`; a count that wraps. JavaScript writes. */
 export const LEFT = 192
-/** Commands for connections written, published or not; JavaScript writes. */
+/** Commands written, published or not, once there are connections; JavaScript writes. */
 export const COMMAND_WRITTEN = 208
+/** 1: nobody looks for what is written and not published, or is about to, and wants to be woken for it. */
+export const LOOKOUT_PARKED = 224
 /** Where the counters begin. */
-export const METRICS = 224
+export const METRICS = 240
 /** Words before the event ring. */
-export const CONTROL_WORDS = 288
+export const CONTROL_WORDS = 304
 
 // Who turns the loop
 
@@ -48,25 +50,25 @@ export const TURNER_JS = 1
 /** How many counters there is space for. */
 export const METRIC_CAPACITY = 32
 /** Iterations of the loop. */
-export const METRIC_ITERATIONS = 224
+export const METRIC_ITERATIONS = 240
 /** `ready` events. */
-export const METRIC_READY = 226
+export const METRIC_READY = 242
 /** `notify` events. */
-export const METRIC_NOTIFY = 228
+export const METRIC_NOTIFY = 244
 /** `timeout` events. */
-export const METRIC_TIMEOUT = 230
+export const METRIC_TIMEOUT = 246
 /** `interrupted` events. */
-export const METRIC_INTERRUPTED = 232
+export const METRIC_INTERRUPTED = 248
 /** Doorbells rung for JavaScript. */
-export const METRIC_DOORBELLS_TO_JS = 234
+export const METRIC_DOORBELLS_TO_JS = 250
 /** Doorbells rung for the loop. */
-export const METRIC_DOORBELLS_TO_LOOP = 236
+export const METRIC_DOORBELLS_TO_LOOP = 252
 /** The most records there have been in the event ring. */
-export const METRIC_EVENT_RING_HIGH_WATER = 238
+export const METRIC_EVENT_RING_HIGH_WATER = 254
 /** Nanoseconds spent in the poll. */
-export const METRIC_POLL_TIME_NS = 240
+export const METRIC_POLL_TIME_NS = 256
 /** How often the loop was handed over, from the one thread to the other. */
-export const METRIC_HANDOVERS = 242
+export const METRIC_HANDOVERS = 258
 
 // Records: generation << GENERATION_SHIFT | kind, slot, argument (two words, low word first)
 

@@ -176,12 +176,14 @@ export class End<State> implements Endpoint {
     if (!this.#isWritable || this.#origin.bridge.closed) return false
     const { highWaterMark, maxWriteBuffer } = this.#origin.options.native
     // A string has at least as many bytes as this, which is enough to stop one that is far too long.
-    if (this.buffered() + length > maxWriteBuffer) return this.#overflow()
+    let buffered = this.buffered()
+    if (buffered + length > maxWriteBuffer) return this.#overflow()
     if (length > 0) {
       const written = this.#connections.write(this.slot, this.generation, data)
       this.#written = (this.#written + written) | 0
+      // Whether it has been sent by now or not: that is a matter of luck.
+      buffered += written
     }
-    const buffered = this.buffered()
     if (buffered > maxWriteBuffer) return this.#overflow()
     if (buffered > highWaterMark || !this.#origin.bridge.isActive()) {
       if (!this.#needsDrain) this.wantDrain()

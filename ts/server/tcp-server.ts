@@ -134,8 +134,8 @@ export class TcpServer<State = unknown> {
   /** How many connections were refused because of the limits: each was closed at once, and never open. */
   get refused(): number {
     if (this.#hasLeft || this.#isClosed()) return this.#refusedAtClose
-    const refused = ({ bridge, id }: Seat) => native.serverRefused(bridge.native, id)
-    return this.#seats.reduce((sum, seat) => sum + refused(seat), 0)
+    const [{ bridge, id }] = this.#seats as [Seat]
+    return native.serverRefused(bridge.native, id)
   }
 
   /**

@@ -11,8 +11,8 @@
 //!    64  JS_PARKED       both             160  TURNER         Rust
 //!    80  LOOP_PARKED     both             176  MAIL           all
 //!   192  LEFT            JavaScript       208  COMMAND_WRITTEN JavaScript
-//!                                         224  METRICS        Rust, 32 counters of 64 bits
-//!   288  the event ring, then the command ring, then the readiness words, each from a line of its own on
+//!   224  LOOKOUT_PARKED  both             240  METRICS        Rust, 32 counters of 64 bits
+//!   304  the event ring, then the command ring, then the readiness words, each from a line of its own on
 //! ```
 
 /// A constant of the table, as the TypeScript module gets it.
@@ -72,10 +72,12 @@ table! {
         MAIL: usize = 176;
         /// Messages handed to `notify`; a count that wraps. JavaScript writes.
         LEFT: usize = 192;
-        /// Commands for connections written, published or not; JavaScript writes.
+        /// Commands written, published or not, once there are connections; JavaScript writes.
         COMMAND_WRITTEN: usize = 208;
+        /// 1: nobody looks for what is written and not published, or is about to, and wants to be woken for it.
+        LOOKOUT_PARKED: usize = 224;
         /// Where the counters begin.
-        METRICS: usize = 224;
+        METRICS: usize = 240;
         /// Words before the event ring.
         CONTROL_WORDS: usize = METRICS + 2 * METRIC_CAPACITY;
     }
@@ -274,6 +276,7 @@ const _: () = {
         MAIL,
         LEFT,
         COMMAND_WRITTEN,
+        LOOKOUT_PARKED,
         METRICS,
     ];
     let mut i = 1;

@@ -2,7 +2,7 @@
 //! shared memory. It knows neither Node-API nor mio.
 //!
 //! ```text
-//!  word 0            one 64-byte line each              224        288
+//!  word 0            one 64-byte line each              240        304
 //!  ┌────────────┬────────────┬─────────┬─────┬─────────┬──────────┬────────────┬──────────────┬───────────┐
 //!  │ EVENT_HEAD │ EVENT_TAIL │ COMMAND │  …  │  MAIL   │ metrics  │ event ring │ command ring │ readiness │
 //!  │     JS     │    Rust    │ …       │     │         │ 32 × u64 │ 4 words    │ 4 words      │ 1 word    │
@@ -42,5 +42,5 @@ pub use parking::Parking;
 pub use readiness::{Merge, Readiness};
 pub use record::Record;
 pub use ring::{Consumer, Corrupt, Producer, PushError};
-pub use unpublished::Unpublished;
+pub use unpublished::{Looked, Unpublished};
 pub use words::Words;

@@ -37,7 +37,7 @@ fn what_the_consumer_publishes_is_whole_and_in_order() {
         let mut seen = 0;
         let start = Instant::now();
         for round in 0..2 {
-            unpublished.publish_if_overdue(start + Unpublished::PATIENCE * round);
+            unpublished.look(start + Unpublished::PATIENCE * round);
             while let Some(popped) = consumer.pop().unwrap() {
                 assert_eq!(popped, record(seen));
                 seen += 1;

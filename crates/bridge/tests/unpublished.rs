@@ -5,7 +5,7 @@ mod util;
 
 use std::time::{Duration, Instant};
 
-use miolo_bridge::{Corrupt, Unpublished};
+use miolo_bridge::{Corrupt, Looked, Unpublished};
 use util::{RingMemory, TAIL, WRITTEN, record};
 
 const SOON: Duration = Duration::from_millis(1);
@@ -22,16 +22,21 @@ fn written(count: u32) -> RingMemory {
     ring
 }
 
+fn look(published: bool, goes_on: bool) -> Looked {
+    Looked { published, goes_on }
+}
+
 #[test]
 fn it_is_published_when_the_producer_has_had_its_time() {
     let ring = written(3);
     let (mut consumer, mut unpublished) = (ring.consumer(), ring.unpublished());
     let start = Instant::now();
     assert!(unpublished.exists());
-    unpublished.publish_if_overdue(start);
-    unpublished.publish_if_overdue(start + Unpublished::PATIENCE - SOON);
+    unpublished.look(start);
+    unpublished.look(start + Unpublished::PATIENCE - SOON);
     assert_eq!(consumer.pop(), Ok(None));
-    unpublished.publish_if_overdue(start + Unpublished::PATIENCE);
+    let looked = unpublished.look(start + Unpublished::PATIENCE);
+    assert_eq!(looked, look(true, true));
     assert!(!unpublished.exists());
     for n in 0..3 {
         assert_eq!(consumer.pop(), Ok(Some(record(n))));
@@ -44,26 +49,37 @@ fn whoever_publishes_something_is_given_time_again() {
     let ring = written(2);
     let mut unpublished = ring.unpublished();
     let start = Instant::now();
-    unpublished.publish_if_overdue(start);
+    unpublished.look(start);
     ring.memory.scribble(TAIL, u32::MAX);
-    unpublished.publish_if_overdue(start + Unpublished::PATIENCE);
-    unpublished.publish_if_overdue(start + Unpublished::PATIENCE * 2 - SOON);
+    unpublished.look(start + Unpublished::PATIENCE);
+    unpublished.look(start + Unpublished::PATIENCE * 2 - SOON);
     assert_eq!(ring.memory.read(TAIL), u32::MAX);
-    unpublished.publish_if_overdue(start + Unpublished::PATIENCE * 2);
+    unpublished.look(start + Unpublished::PATIENCE * 2);
     assert_eq!(ring.memory.read(TAIL), 0);
 }
 
 #[test]
-fn what_is_published_without_being_announced_stays_so() {
-    let ring = written(1);
+fn nobody_need_look_when_nothing_has_been_written_for_a_while() {
+    let ring = written(0);
     let mut unpublished = ring.unpublished();
-    // Records of a kind that is not announced came behind.
-    ring.memory.scribble(TAIL, 3);
-    assert!(!unpublished.exists());
     let start = Instant::now();
-    unpublished.publish_if_overdue(start);
-    unpublished.publish_if_overdue(start + Unpublished::PATIENCE);
-    assert_eq!(ring.memory.read(TAIL), 3);
+    assert_eq!(unpublished.look(start), look(false, false));
+    // Written and published between two looks.
+    for word in [WRITTEN, TAIL] {
+        ring.memory.scribble(word, 1);
+    }
+    assert_eq!(unpublished.look(start), look(false, true));
+    let end = start + Unpublished::LINGER;
+    assert_eq!(unpublished.look(end - SOON), look(false, true));
+    assert_eq!(unpublished.look(end), look(false, false));
+    // For as long as there is something it goes on.
+    ring.memory.scribble(WRITTEN, 2);
+    assert_eq!(unpublished.look(end), look(false, true));
+    ring.memory.scribble(TAIL, 2);
+    assert_eq!(
+        unpublished.look(end + Unpublished::LINGER),
+        look(false, false)
+    );
 }
 
 #[test]
@@ -72,7 +88,7 @@ fn garbage_is_found_by_the_consumer() {
     let (mut consumer, mut unpublished) = (ring.consumer(), ring.unpublished());
     ring.memory.scribble(WRITTEN, 1 << 20);
     let start = Instant::now();
-    unpublished.publish_if_overdue(start);
-    unpublished.publish_if_overdue(start + Unpublished::PATIENCE);
+    unpublished.look(start);
+    unpublished.look(start + Unpublished::PATIENCE);
     assert_eq!(consumer.pop(), Err(Corrupt));
 }

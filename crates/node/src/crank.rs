@@ -39,6 +39,8 @@ pub struct Crank {
     memory: Words,
     js_parking: Parking,
     loop_parking: Parking,
+    /// Of whoever looks for what JavaScript has written and not published.
+    lookout: Parking,
     /// Wakes the JS thread out of Node's own loop.
     pub doorbell: Doorbell,
     /// The JS thread sleeps in the loop's poll, or watches it, rather than waiting for the doorbell.
@@ -119,6 +121,7 @@ impl Crank {
             baton: Mutex::new(Some(poller)),
             js_parking: Parking::new(memory.window(layout::JS_PARKED, 1)),
             loop_parking: Parking::new(memory.window(layout::LOOP_PARKED, 1)),
+            lookout: Parking::new(memory.window(layout::LOOKOUT_PARKED, 1)),
             memory,
             doorbell: Doorbell::new(),
             #[cfg(unix)]
@@ -212,7 +215,10 @@ impl Crank {
         let Some(state) = &mut *state else {
             return Some(Duration::ZERO);
         };
-        let timeout = self.watch_js(state, timeout);
+        let timeout = match self.turner() {
+            Turner::Thread => self.look_out_in(state, timeout).1,
+            Turner::Js => timeout,
+        };
         loop {
             state.forwarder.take_in(&mut state.event_loop);
             state.forwarder.take_earliest();
@@ -250,18 +256,47 @@ impl Crank {
         }
     }
 
-    /// A native thread sees to what JavaScript has written and goes on computing: until that sleeps, it looks now and
-    /// then. How long it may sleep.
-    fn watch_js(&self, state: &mut State, timeout: Option<Duration>) -> Option<Duration> {
-        if self.turner() == Turner::Js || state.forwarder.connections().is_none() {
-            return timeout;
+    /// Publishes what JavaScript has written and does not get to publish: whether there was any. And for how long the
+    /// thread that looks may sleep.
+    fn look_out_in(
+        &self,
+        state: &mut State,
+        timeout: Option<Duration>,
+    ) -> (bool, Option<Duration>) {
+        if state.forwarder.connections().is_none() {
+            return (false, timeout);
         }
-        state.forwarder.publish_if_overdue();
-        if self.memory.get(layout::JS_PARKED).load(Ordering::Relaxed) != 0 {
-            return timeout;
+        let looked = state.forwarder.look_for_unpublished();
+        if !looked.goes_on {
+            self.lookout.park();
+            // Either we see what JavaScript has written by now, or it sees that nobody looks.
+            if !state.forwarder.has_unpublished() {
+                return (false, timeout);
+            }
         }
+        self.lookout.unpark();
         let most = Unpublished::PATIENCE;
-        Some(timeout.map_or(most, |timeout| timeout.min(most)))
+        let timeout = timeout.map_or(most, |timeout| timeout.min(most));
+        (looked.published, Some(timeout))
+    }
+
+    /// For a thread that does not turn the loop: has obeyed what JavaScript has written and does not get to publish.
+    /// For how long that thread may sleep.
+    #[cfg(unix)]
+    pub fn look_out(&self, timeout: Option<Duration>) -> Option<Duration> {
+        let mut state = self.lock();
+        let Some(state) = &mut *state else {
+            return timeout;
+        };
+        let (published, timeout) = self.look_out_in(state, timeout);
+        if published {
+            self.work(state);
+            if state.forwarder.take_published() && self.js_parking.ring() {
+                state.forwarder.add(layout::METRIC_DOORBELLS_TO_JS, 1);
+                self.wake_js();
+            }
+        }
+        timeout
     }
 
     /// Looks again for a while before it sleeps, which costs a wake-up.
@@ -299,6 +334,13 @@ impl Crank {
         let Some(state) = &mut *state else {
             return;
         };
+        self.work(state);
+        // JavaScript, which has called, will see what there is.
+        state.forwarder.take_published();
+    }
+
+    /// What [`flush`](Self::flush) does.
+    fn work(&self, state: &mut State) {
         let mut earliest = None;
         loop {
             state.forwarder.take_in(&mut state.event_loop);
@@ -331,8 +373,6 @@ impl Crank {
         if state.forwarder.is_starved() && !wants_turn {
             want_room.store(1, Ordering::SeqCst);
         }
-        // JavaScript, which has called, will see what there is.
-        state.forwarder.take_published();
         if let Some(next) = earliest {
             self.heed(state, next);
         }
@@ -392,6 +432,10 @@ impl Crank {
         if let Some(state) = &*self.lock() {
             state.forwarder.add(layout::METRIC_DOORBELLS_TO_JS, 1);
         }
+        self.wake_js();
+    }
+
+    fn wake_js(&self) {
         if self.js_polls.load(Ordering::Relaxed) {
             self.wakeup.wake();
         } else {
@@ -431,15 +475,6 @@ impl Crank {
     /// When the JS thread last began a turn.
     pub fn js_turn_at(&self) -> Instant {
         self.epoch + Duration::from_nanos(self.js_turn_at.load(Ordering::Acquire))
-    }
-
-    /// Whether JavaScript, in a turn of its, has asked something of connections that it has not published; `None` if
-    /// there are no connections.
-    pub fn has_unpublished(&self) -> Option<bool> {
-        let mut state = self.lock();
-        let forwarder = &mut state.as_mut()?.forwarder;
-        forwarder.connections()?;
-        Some(forwarder.has_unpublished())
     }
 
     /// Whether whoever turns the loop sleeps in the poll, or has it watched.
@@ -535,6 +570,13 @@ impl Crank {
     /// Milliseconds since the loop's epoch.
     pub fn now(&self) -> f64 {
         self.epoch.elapsed().as_secs_f64() * 1e3
+    }
+
+    /// Gives the loop its connections, over their memory.
+    pub fn open_connections(&self, memory: &Words) {
+        self.with_forwarder(|forwarder| forwarder.open_connections(memory));
+        // A thread that sleeps by now has not looked for them.
+        self.lookout.park();
     }
 
     /// Lets `change` at the forwarder; `None` once the loop is closed.

@@ -227,6 +227,19 @@ pub fn loop_wake(handle: Handle<LoopHandle>) {
     handle.crank.wake();
 }
 
+/// Has a native thread, if there is one, look for what is written and not published.
+#[napi(catch_unwind)]
+pub fn loop_look_out(handle: Handle<LoopHandle>) {
+    match handle.driver.borrow().as_ref() {
+        Some(Driver::Thread(thread)) => thread.look_out(),
+        #[cfg(unix)]
+        Some(Driver::Auto(_, thread)) => thread.look_out(),
+        #[cfg(unix)]
+        Some(Driver::Embedded(_)) => {}
+        None => {}
+    }
+}
+
 /// Looks for events for at most `spinUs` microseconds, on a JS thread that is about to sleep.
 #[napi(catch_unwind)]
 pub fn loop_spin(handle: Handle<LoopHandle>) {
@@ -430,8 +443,7 @@ impl LoopHandle {
         let mut connections = self.connections.borrow_mut();
         if connections.is_none() && !self.closed.get() {
             let words = memory.words();
-            self.crank
-                .with_forwarder(|forwarder| forwarder.open_connections(&words));
+            self.crank.open_connections(&words);
             *connections = Some(memory);
         }
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use miolo::{EventLoop, EventSet, Handler, Registrar, RegistrationId, Room, Timeout, Token};
-use miolo_bridge::{Consumer, Merge, Readiness, Record, Unpublished, Words, layout};
+use miolo_bridge::{Consumer, Looked, Merge, Readiness, Record, Unpublished, Words, layout};
 use miolo_server::ConnectionTimeout;
 
 use crate::connections::{Connections, FIRST_TOKEN};
@@ -165,16 +165,19 @@ impl Forwarder {
         self.registrations[slot] = id;
     }
 
-    /// Whether JavaScript has asked something of connections that it has not published.
+    /// Whether JavaScript has asked for something that it has not published.
     pub fn has_unpublished(&self) -> bool {
         self.unpublished.exists()
     }
 
     /// Publishes it, if JavaScript is kept from doing so.
-    pub fn publish_if_overdue(&mut self) {
-        if self.unpublished.exists() {
-            self.unpublished.publish_if_overdue(Instant::now());
+    pub fn look_for_unpublished(&mut self) -> Looked {
+        let looked = self.unpublished.look(Instant::now());
+        if looked.published {
+            // Messages that were sent before come before.
+            self.expect_messages();
         }
+        looked
     }
 
     /// Takes in what JavaScript has asked for, and counts the messages of the next iteration.

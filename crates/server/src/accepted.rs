@@ -67,7 +67,7 @@ impl Census {
     }
 
     /// Counts a peer, unless a limit is reached.
-    pub(crate) fn enter(self: &Arc<Census>, peer: SocketAddr) -> Option<Place> {
+    pub(crate) fn count_in(self: &Arc<Census>, peer: SocketAddr) -> Option<Place> {
         // One address, whether it came by IPv4 or by an IPv6 listener that takes both.
         let ip = peer.ip().to_canonical();
         let mut present = self.present();

@@ -246,10 +246,11 @@ impl Body {
     pub(crate) fn new(
         stream: TcpStream,
         peer: SocketAddr,
-        server: Option<ServerId>,
+        accepted: Option<(ServerId, Place)>,
         options: Arc<ConnectionOptions>,
         now: Instant,
     ) -> Body {
+        let (server, place) = accepted.unzip();
         let framed = *options.framing != Framing::Raw;
         Body {
             framer: framed.then(|| Framer::new(Arc::clone(&options.framing))),
@@ -257,7 +258,7 @@ impl Body {
             stream,
             peer,
             server,
-            _place: None,
+            _place: place,
             options,
             outbox: Outbox::default(),
             sent: 0,

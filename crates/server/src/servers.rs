@@ -161,7 +161,10 @@ impl Servers {
         let Some(server) = self.servers.get_mut(&id.0) else {
             return Ok(None);
         };
-        let place = server.census.enter(peer).filter(|_| open < MAX_CONNECTIONS);
+        let place = server
+            .census
+            .count_in(peer)
+            .filter(|_| open < MAX_CONNECTIONS);
         let Some(place) = place else {
             server.refused += 1;
             return Err(Refused::Limit);

@@ -3,14 +3,15 @@
 //! JavaScript keeps up again.
 //!
 //! ```text
-//!             something to do or to send, and no turn of the JS thread's for GRACE
+//!             something to do, and no turn of the JS thread's for GRACE
 //!    stands by ────────────────────────────────────────────────────────► turns
 //!        ▲                                                                 │
 //!        └─────────────────────────────────────────────────────────────────┘
 //!             JavaScript has kept up for long enough: see `Calm`
 //! ```
 //!
-//! Standing by costs next to nothing: while the JS thread is busy it looks up every GRACE, and otherwise it sleeps.
+//! Standing by costs next to nothing: while the JS thread is busy it looks up every GRACE, and otherwise it sleeps. When it
+//! looks up, it sends what a callback has written that goes on computing.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
@@ -77,16 +78,9 @@ pub fn stand_by(crank: &Crank, bell: &Bell) -> bool {
     loop {
         let turn = crank.js_turn_at();
         let deadline = crank.next_deadline();
-        let mut left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-        // What it writes before it goes on computing makes nothing readable.
-        if !crank.is_parked()
-            && let Some(has_unpublished) = crank.has_unpublished()
-        {
-            if has_unpublished && turn.elapsed() >= GRACE && crank.js_turn_at() == turn {
-                return true;
-            }
-            left = Some(left.map_or(GRACE, |left| left.min(GRACE)));
-        }
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        // What a callback writes before it goes on computing makes nothing readable.
+        let left = crank.look_out(left);
         let (rung, readable) = bell.wait(Some(descriptor), left);
         if rung {
             return false;

@@ -8,6 +8,8 @@ use std::thread::{Builder, JoinHandle};
 
 use crate::crank::Crank;
 #[cfg(unix)]
+use crate::crank::Turner;
+#[cfg(unix)]
 use crate::driver::relief::{self, Bell};
 
 /// The loop thread, `miolo-N`. Dropping it stops and joins it.
@@ -83,6 +85,17 @@ impl LoopThread {
     /// Has it rest after the turn under way. Does not wait for it.
     pub fn rest(&self) {
         self.gate.give(Order::Rest);
+        self.crank.wake();
+    }
+
+    /// Has the thread look for what JavaScript has written and not published.
+    pub fn look_out(&self) {
+        #[cfg(unix)]
+        if let Some(bell) = &self.gate.bell
+            && self.crank.turner() == Turner::Js
+        {
+            return bell.ring();
+        }
         self.crank.wake();
     }
 }

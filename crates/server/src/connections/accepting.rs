@@ -62,7 +62,7 @@ impl Connections {
             };
             let (server, accepted) = accepted;
             if let Some(accepted) = handler.accepted(server, accepted) {
-                self.enter(event_loop, server, accepted, handler);
+                self.take_in(event_loop, server, accepted, handler);
             }
         }
     }
@@ -70,12 +70,12 @@ impl Connections {
     /// Takes in a connection that was accepted elsewhere, as one of a server's of this table. It is opened in the next
     /// [`tick`](Connections::tick) in which there is room. Whoever turns the loop is to be woken for it.
     ///
-    /// Where that server has been removed, or shut down meanwhile, the connection is closed.
+    /// Where that server has been removed, the connection is closed. Those that wait when it is shut down are, too.
     pub fn adopt(&mut self, server: ServerId, accepted: Accepted) {
         self.adopted.push_back((server, accepted));
     }
 
-    pub(super) fn enter_adopted<H, C>(&mut self, event_loop: &mut EventLoop<H>, handler: &mut C)
+    pub(super) fn take_in_adopted<H, C>(&mut self, event_loop: &mut EventLoop<H>, handler: &mut C)
     where
         H: Handler,
         H::Timeout: From<ConnectionTimeout>,
@@ -87,12 +87,12 @@ impl Connections {
                 return;
             }
             if let Some((server, accepted)) = self.adopted.pop_front() {
-                self.enter(event_loop, server, accepted, handler);
+                self.take_in(event_loop, server, accepted, handler);
             }
         }
     }
 
-    fn enter<H, C>(
+    fn take_in<H, C>(
         &mut self,
         event_loop: &mut EventLoop<H>,
         server: ServerId,
@@ -114,8 +114,7 @@ impl Connections {
             peer,
             place,
         } = accepted;
-        let mut body = Body::new(stream, peer, Some(server), options, Instant::now());
-        body._place = Some(place);
+        let body = Body::new(stream, peer, Some((server, place)), options, Instant::now());
         match self.insert(event_loop, body) {
             Ok(id) => self.guarded(event_loop, Some(id), |table, _| {
                 table.with(id.slot, |conn| handler.open(conn));

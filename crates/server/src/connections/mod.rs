@@ -311,7 +311,7 @@ impl Connections {
         C: ConnectionHandler,
     {
         self.blocked = false;
-        self.enter_adopted(event_loop, handler);
+        self.take_in_adopted(event_loop, handler);
         for index in self.crowded.clone() {
             self.guarded(event_loop, None, |table, event_loop| {
                 table.accept(event_loop, index, handler);
