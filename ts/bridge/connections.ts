@@ -100,7 +100,7 @@ export class Connections {
   /** Delivers a record: what the callback returned; `undefined`, too, if there was nobody to call. */
   deliver(kind: number, slot: number, generation: number, low: number, high: number): unknown {
     if (kind === at.EVENT_SERVER_ERROR) {
-      return this.#acceptors.get(slot)?.failed(systemError(low, 'accept'))
+      return this.#acceptors.get(slot)?.failed(errorOf(low, 'accept'))
     }
     let endpoint = this.#find(slot, generation)
     if (kind === at.EVENT_OPEN && endpoint === undefined) {
@@ -128,7 +128,7 @@ export class Connections {
           return endpoint.drained()
         case at.EVENT_CLOSE:
           this.forget(endpoint)
-          return endpoint.closed(low, high === 0 ? undefined : systemError(high, 'read'))
+          return endpoint.closed(low, high === 0 ? undefined : errorOf(high, 'read'))
         default:
           throw corrupt('an event')
       }
@@ -155,6 +155,7 @@ export class Connections {
   }
 
   #accept(slot: number, generation: number, low: number, high: number): Endpoint | undefined {
+    if (slot >>> 0 >= at.MAX_CONNECTIONS) throw corrupt('the slot of a connection')
     const acceptor = this.#acceptors.get(low === 0 ? high : high & 0xffff)
     const peer = low === 0 ? undefined : { ip: low, port: high >>> 16 }
     const endpoint = acceptor?.accept(slot, generation, peer)
@@ -236,4 +237,10 @@ export class Connections {
     this.#commands.connection(kind, slot, generation, argument)
     this.#soon()
   }
+}
+
+/** The error that a record tells of. */
+function errorOf(errno: number, syscall: string): Error {
+  if (errno >= 0) throw corrupt('an errno')
+  return systemError(errno, syscall)
 }

@@ -228,6 +228,7 @@ impl Crank {
                     return Some(Duration::ZERO);
                 }
             }
+            state.forwarder.check_room();
             if self.has_failed(state) || state.forwarder.wants_turn() {
                 return Some(Duration::ZERO);
             }
@@ -360,6 +361,7 @@ impl Crank {
                 break;
             }
         }
+        state.forwarder.check_room();
         if self.has_failed(state) {
             return;
         }

@@ -229,6 +229,20 @@ impl Forwarder {
         outlet.free() > free || connections.is_some_and(|it| it.is_fed(outlet))
     }
 
+    /// What waits for room though JavaScript has read all that there was would wait for ever: what was read is given back
+    /// before its records are, so somebody has written where that is counted.
+    pub fn check_room(&mut self) {
+        let outlet = &mut self.outlet;
+        if let Some(connections) = &mut self.connections
+            && connections.is_starved()
+            // In this order: by then all is given back.
+            && outlet.has_been_read()
+            && !connections.is_fed(outlet)
+        {
+            outlet.corrupt("what was read is not given back");
+        }
+    }
+
     /// Connections have something left to do that needs no event.
     pub fn wants_turn(&mut self) -> bool {
         let outlet = &mut self.outlet;

@@ -65,6 +65,12 @@ impl Outlet {
         }
     }
 
+    /// Whether JavaScript has read all that there was.
+    pub fn has_been_read(&mut self) -> bool {
+        let capacity = self.events.capacity();
+        self.promised == 0 && self.events.room().is_ok_and(|room| room == capacity)
+    }
+
     pub fn write(&mut self, record: Record) {
         match self.events.push(record) {
             Ok(()) => self.wrote = true,
