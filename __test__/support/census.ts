@@ -19,6 +19,11 @@ export function loopThreads(): string[] {
   })
 }
 
+/** How many threads there are in this process. One that has just been joined may be among them for a moment. */
+export function threads(): number {
+  return existsSync(TASKS) ? readdirSync(TASKS).length : 0
+}
+
 /** How many descriptors are open in this process. */
 export function descriptors(): number {
   return existsSync(DESCRIPTORS) ? readdirSync(DESCRIPTORS).length : 0
