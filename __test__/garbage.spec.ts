@@ -5,9 +5,11 @@
 
 import type { ExecutionContext } from 'ava'
 
-import { COMMAND_TAIL } from '../ts/bridge/layout.ts'
+import { COMMAND_TAIL, COMMAND_WRITTEN, MAIL } from '../ts/bridge/layout.ts'
+import { within } from './support/deadline.ts'
 import { eachDriver } from './support/drivers.ts'
 import { type Outcome, runCode, runFixture } from './support/process.ts'
+import { dial, journal, serve } from './support/servers.ts'
 
 function isUnharmed(t: ExecutionContext, { code, signal, stdout, stderr }: Outcome) {
   t.like({ code, signal }, { code: 0, signal: null }, stderr.slice(-3000))
@@ -37,8 +39,7 @@ eachDriver(
     const loop = new EventLoop({ driver: '${driver}' })
     const { memory } = loop.channel().share()
     setTimeout(() => {
-      // MAIL
-      Atomics.store(memory, 160, 8)
+      Atomics.store(memory, ${MAIL}, 8)
       loop.timeoutMs('t', 5)
     }, 20)
     await loop.run({ timeout: (loop) => void setTimeout(() => loop.shutdown(), 20) })
@@ -54,4 +55,25 @@ eachDriver('garbage that is noticed while the loop spins', async (t, { open }) =
   loop.timeoutMs('later', 50)
   const running = loop.run({ timeout: () => void Atomics.store(memory, COMMAND_TAIL, -1) })
   await t.throwsAsync(running, { code: 'ERR_MIOLO_FAILED' })
+})
+
+eachDriver('garbage that a thread notices while JavaScript sleeps', async (t, stage) => {
+  if (stage.driver === 'embedded') {
+    t.pass('there is no thread')
+    return
+  }
+  const loop = stage.open()
+  const { memory } = loop.channel().share() as unknown as { memory: Int32Array }
+  const running = loop.run({})
+  const log = journal()
+  const { port } = serve(loop, log.handler)
+  dial(stage, port)
+  const { conn } = await log.opened()
+  // From here on a thread looks for a while for what is written and not published.
+  conn.write('x')
+  setImmediate(() => setImmediate(() => (memory[COMMAND_WRITTEN] = 1 << 20)))
+  await t.throwsAsync(
+    within('the failure', () => running),
+    { code: 'ERR_MIOLO_FAILED' },
+  )
 })

@@ -157,6 +157,29 @@ eachDriver('messages and timeouts keep their order', async (t, stage) => {
   t.deepEqual(calls, ['message', 'soon', 'later'])
 })
 
+eachDriver('so they do where the first server is made after them', async (t, stage) => {
+  const calls: string[] = []
+  const done = deferred<void>()
+  const loop = stage.open<string, string>()
+  loop.timeoutMs('begin', 1)
+  void loop.run({
+    notify: (_, message) => void calls.push(message),
+    timeout(_, name) {
+      if (name !== 'begin') {
+        calls.push(name)
+        return done.resolve()
+      }
+      loop.channel().send('message')
+      loop.timeoutMs('soon', 0)
+      serve(loop, {})
+      loop.timeoutMs('last', 1000)
+      compute(100)
+    },
+  })
+  await within('the timeout', () => done.promise)
+  t.deepEqual(calls, ['message', 'soon'])
+})
+
 eachDriver('what is written between pauses comes once, in order', async (t, stage) => {
   const WRITES = 60
   const { port } = serve(running(stage), {

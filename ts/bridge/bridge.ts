@@ -534,6 +534,7 @@ export class Bridge<Timeout, Message> {
   /** The loop's connections, which take up memory only once there is a server or a connection. */
   connections(): Connections {
     if (this.#connections === undefined) {
+      Atomics.store(this.#words, at.LOCAL_SENT, this.#sent)
       this.#connections = new Connections(
         this.#native,
         this.#commands,

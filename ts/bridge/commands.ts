@@ -70,7 +70,14 @@ export class Commands {
    */
   announce(lookOut: () => void): void {
     this.#lookOut = lookOut
-    Atomics.store(this.#words, at.COMMAND_WRITTEN, this.#tail)
+    this.#announce(lookOut)
+  }
+
+  #announce(lookOut: () => void): void {
+    const words = this.#words
+    Atomics.store(words, at.COMMAND_WRITTEN, this.#tail)
+    if (Atomics.load(words, at.LOOKOUT_PARKED) === 0) return
+    if (Atomics.exchange(words, at.LOOKOUT_PARKED, 0) !== 0) lookOut()
   }
 
   /** Lets the native side see what was written. */
@@ -102,10 +109,6 @@ export class Commands {
     this.#words[index] = kind | (generation << at.GENERATION_SHIFT)
     this.#words[index + 1] = slot
     this.#tail = (this.#tail + 1) | 0
-    if (this.#lookOut === undefined) return
-    const words = this.#words
-    Atomics.store(words, at.COMMAND_WRITTEN, this.#tail)
-    if (Atomics.load(words, at.LOOKOUT_PARKED) === 0) return
-    if (Atomics.exchange(words, at.LOOKOUT_PARKED, 0) !== 0) this.#lookOut()
+    if (this.#lookOut !== undefined) this.#announce(this.#lookOut)
   }
 }

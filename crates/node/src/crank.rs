@@ -292,9 +292,8 @@ impl Crank {
         let (published, timeout) = self.look_out_in(state, timeout);
         if published {
             self.work(state);
-            if state.forwarder.take_published() && self.js_parking.ring() {
-                state.forwarder.add(layout::METRIC_DOORBELLS_TO_JS, 1);
-                self.wake_js();
+            if state.forwarder.take_published() {
+                self.ring_js_if_parked(state);
             }
         }
         timeout
@@ -373,7 +372,13 @@ impl Crank {
             self.wake_loop(state);
         }
         if state.forwarder.is_starved() && !wants_turn {
+            let free = state.forwarder.free();
             want_room.store(1, Ordering::SeqCst);
+            // JavaScript may have read meanwhile, if it is not what has called.
+            if state.forwarder.has_more_room(free) {
+                want_room.store(0, Ordering::SeqCst);
+                self.wake_loop(state);
+            }
         }
         if let Some(next) = earliest {
             self.heed(state, next);
@@ -435,6 +440,13 @@ impl Crank {
             state.forwarder.add(layout::METRIC_DOORBELLS_TO_JS, 1);
         }
         self.wake_js();
+    }
+
+    fn ring_js_if_parked(&self, state: &State) {
+        if self.js_parking.ring() {
+            state.forwarder.add(layout::METRIC_DOORBELLS_TO_JS, 1);
+            self.wake_js();
+        }
     }
 
     fn wake_js(&self) {
@@ -561,7 +573,8 @@ impl Crank {
     fn fail(&self, state: &mut State, why: String) {
         state.fault.get_or_insert(why);
         self.memory.get(layout::FAULT).store(1, Ordering::SeqCst);
-        self.announce(state);
+        // Whoever turns the loop, this may be another thread.
+        self.ring_js_if_parked(state);
     }
 
     /// Why the loop has failed, if it has.

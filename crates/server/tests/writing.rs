@@ -3,11 +3,13 @@
 mod util;
 
 use std::io::{Read, Write};
-use std::net;
+use std::net::{self, Shutdown};
 use std::thread;
 
+use miolo_server::ServerOptions;
 use util::{
-    Close, Data, Drain, Open, PATIENCE, Rig, close, noise, read_out, with, within_patience,
+    Close, Data, Drain, End, Open, PATIENCE, Rig, close, data, dial, noise, read_out, with,
+    within_patience,
 };
 
 const MIB: usize = 1024 * 1024;
@@ -66,6 +68,30 @@ fn what_the_system_does_not_take_waits_and_arrives_in_order() {
             .collect();
         assert!(totals.is_sorted() && totals.len() > 1, "{totals:?}");
         assert_eq!(totals.last(), Some(&(8 * MIB as u32)));
+    });
+}
+
+#[test]
+fn drain_comes_before_close_where_all_is_sent_at_the_end() {
+    within_patience(|| {
+        let mut rig = Rig::new(|conn, call| {
+            if let Data(_) = call {
+                assert!(!conn.write(&[0; 100_000]));
+                conn.end();
+            }
+        });
+        let (_, address) = rig.serve(ServerOptions::default());
+        // All of that has come before anything of it is seen.
+        let mut client = dial(address);
+        client.write_all(b"x").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let reading = thread::spawn(move || read_out(&client).0.len());
+        rig.until("the end", |app| {
+            app.script.count(|call| matches!(call, Close(_))) == 1
+        });
+        assert_eq!(reading.join().unwrap(), 100_000);
+        let id = rig.app.script.calls[0].0;
+        assert_eq!(rig.calls(id), [Open, data("x"), End, Drain, close("end")]);
     });
 }
 

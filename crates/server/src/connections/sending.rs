@@ -66,31 +66,31 @@ impl Connections {
         } else {
             body.outbox.keep(pool);
         }
-        if body.closing.is_none() && !body.connecting && body.outbox.is_empty() {
-            if body.ending && !body.ended_out {
-                body.ended_out = true;
-                // If the peer has ended too, closing says all that there is to say.
-                if !body.ended_in
-                    && let Err(error) = body.stream.shutdown(Shutdown::Write)
-                {
-                    body.closing = Some(CloseReason::of(error));
-                }
+        let is_sent = body.closing.is_none() && !body.connecting && body.outbox.is_empty();
+        if is_sent && body.ending && !body.ended_out {
+            body.ended_out = true;
+            // If the peer has ended too, closing says all that there is to say.
+            if !body.ended_in
+                && let Err(error) = body.stream.shutdown(Shutdown::Write)
+            {
+                body.closing = Some(CloseReason::of(error));
             }
-            if body.ended_in && body.ended_out {
-                body.closing.get_or_insert(CloseReason::End);
-            }
-        }
-        if body.closing.is_some() {
-            return self.finish(event_loop, slot, handler);
         }
         // Whoever waits for it after the end waits for all to be sent.
         let few = match body.ending {
             true => 0,
             false => body.options.low_water_mark,
         };
-        if body.wants_drain && body.outbox.len() <= few && !body.connecting {
-            body.wants_drain = false;
+        let is_drained = body.outbox.len() <= few && !body.connecting && body.closing.is_none();
+        if is_drained && std::mem::take(&mut body.wants_drain) {
             self.with(slot, |conn| handler.drain(conn));
+        }
+        let body = self.body_mut(slot);
+        if body.ended_in && body.ended_out && body.outbox.is_empty() {
+            body.closing.get_or_insert(CloseReason::End);
+        }
+        if body.closing.is_some() {
+            self.finish(event_loop, slot, handler);
         }
     }
 
