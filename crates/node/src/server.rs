@@ -135,9 +135,25 @@ pub fn server_spread(
     other: Handle<LoopHandle>,
     number: u32,
 ) {
+    let crank = Arc::downgrade(&other.crank);
+    let give = move |accepted| {
+        let mut accepted = Some(accepted);
+        if let Some(crank) = crank.upgrade() {
+            // The state of the loop that accepts is locked, too. Nobody locks the two the other way round.
+            crank.change(|_, forwarder| {
+                if let Some(connections) = forwarder.connections()
+                    && let Some(accepted) = accepted.take()
+                {
+                    connections.table.adopt(ServerId::new(number), accepted);
+                }
+            });
+            crank.wake();
+        }
+        accepted
+    };
     let _ = at(&handle, |_, connections| {
         let spread = connections.spread(ServerId::new(server));
-        spread.add(&other.crank, ServerId::new(number));
+        spread.add(Box::new(give));
         Ok(())
     });
 }
