@@ -35,7 +35,7 @@ eachDriver(
 eachDriver('run and runSync may take turns', async (t, { open }) => {
   const loop = open<number>()
   const seen: number[] = []
-  const handler = {
+  const untilTimeout = {
     timeout(loop: { shutdown(): void }, timeout: number) {
       seen.push(timeout)
       loop.shutdown()
@@ -43,11 +43,12 @@ eachDriver('run and runSync may take turns', async (t, { open }) => {
   }
   for (let round = 0; round < 30; round += 3) {
     loop.timeoutMs(round, 0)
-    await loop.run(handler)
+    await loop.run(untilTimeout)
     loop.timeoutMs(round + 1, 0)
-    loop.runSync(handler)
+    loop.runSync(untilTimeout)
     loop.timeoutMs(round + 2, 0)
-    await loop.runOnce(handler)
+    // A shutdown in it would be for the next run.
+    await loop.runOnce({ timeout: (_, timeout) => void seen.push(timeout) })
   }
   t.deepEqual(
     seen,
