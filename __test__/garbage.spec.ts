@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import type { ExecutionContext } from 'ava'
 
-import { COMMAND_TAIL, COMMAND_WRITTEN, FAULT, MAIL } from '../ts/bridge/layout.ts'
+import * as at from '../ts/bridge/layout.ts'
 import { within } from './support/deadline.ts'
 import { eachDriver } from './support/drivers.ts'
 import { type Outcome, runCode, runFixture } from './support/process.ts'
@@ -41,7 +41,7 @@ eachDriver(
     const loop = new EventLoop({ driver: '${driver}' })
     const { memory } = loop.channel().share()
     setTimeout(() => {
-      Atomics.store(memory, ${MAIL}, 8)
+      Atomics.store(memory, ${at.MAIL}, 8)
       loop.timeoutMs('t', 5)
     }, 20)
     await loop.run({ timeout: (loop) => void setTimeout(() => loop.shutdown(), 20) })
@@ -50,12 +50,45 @@ eachDriver(
   },
 )
 
+eachDriver('events that were never written, and nothing to write behind them', async (t, stage) => {
+  const source = `
+    import { EventLoop } from 'miolo'
+    const loop = new EventLoop({ driver: '${stage.driver}' })
+    const { memory } = loop.channel().share()
+    setTimeout(() => {
+      memory.fill(${at.EVENT_INTERRUPTED}, ${at.CONTROL_WORDS}, ${at.CONTROL_WORDS + 3 * at.RECORD_WORDS})
+      Atomics.store(memory, ${at.EVENT_TAIL}, 3)
+      loop.timeoutMs('t', 5)
+    }, 20)
+    await loop.run({}).catch((error) => console.log(error.code))`
+  t.is((await runCode(source, { deadlineMs: 10_000 })).stdout, 'ERR_MIOLO_FAILED\n')
+})
+
+eachDriver('a count of messages that only looks full', async (t, { driver }) => {
+  const source = `
+    import { EventLoop, Sender } from 'miolo'
+    const loop = new EventLoop({ driver: '${driver}' })
+    const shared = loop.channel().share()
+    const sender = Sender.from(shared)
+    Atomics.store(shared.memory, ${at.LEFT}, -(2 ** 20))
+    for (const message of [1, 'x'.repeat(2 ** 22)]) {
+      try {
+        sender.send(message)
+        console.log('sent')
+      } catch (error) {
+        console.log(error.code)
+      }
+    }
+    loop.close()`
+  t.is((await runCode(source, { deadlineMs: 10_000 })).stdout, 'sent\nERR_MIOLO_NOTIFY_FULL\n')
+})
+
 eachDriver('garbage that is noticed while the loop spins', async (t, { open }) => {
   const loop = open<string>({ spinUs: 20_000 })
   const { memory } = loop.channel().share() as unknown as { memory: Int32Array }
   loop.timeoutMs('overwrite', 0)
   loop.timeoutMs('later', 50)
-  const running = loop.run({ timeout: () => void Atomics.store(memory, COMMAND_TAIL, -1) })
+  const running = loop.run({ timeout: () => void Atomics.store(memory, at.COMMAND_TAIL, -1) })
   await t.throwsAsync(running, { code: 'ERR_MIOLO_FAILED' })
 })
 
@@ -78,10 +111,10 @@ eachDriver('garbage that a thread notices while JavaScript sleeps', async (t, st
   })
   // A thread looks for a while for what is written and not published; on a busy machine that may be over too soon.
   await within('a look', async () => {
-    while (Atomics.load(memory, FAULT) === 0 && !failed) {
+    while (Atomics.load(memory, at.FAULT) === 0 && !failed) {
       conn.write('x')
       for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve))
-      memory[COMMAND_WRITTEN] = 1 << 20
+      memory[at.COMMAND_WRITTEN] = 1 << 20
       await Promise.race([failure.catch(() => {}), sleep(50)])
     }
   })

@@ -137,8 +137,9 @@ export class LaneSender<Message> {
   #spill(message: Message): void {
     // What an interrupted send has said of bytes that were not counted is not so.
     Atomics.store(this.#control, at.LANE_BYTE_TAIL, this.#tail)
-    while (!native.senderSpill(this.#attachment, this.#asideKind, this.#aside))
-      this.#queue.look(message)
+    while (!native.senderSpill(this.#attachment, this.#asideKind, this.#aside)) {
+      this.#queue.lookAgain(message)
+    }
     this.#sent = Atomics.load(this.#control, at.LANE_SENT)
   }
 

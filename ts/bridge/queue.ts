@@ -28,6 +28,12 @@ export class QueueEntrance {
     return entered
   }
 
+  /** As {@link look}, after the native side, which looks at both counts, has found no room. */
+  lookAgain(message: unknown): void {
+    this.#left = Atomics.load(this.#words, at.LEFT)
+    this.look(message)
+  }
+
   /** Counts a message in that is sent by the loop's own isolate; `alone` if no other has a Sender. */
   enter(message: unknown, alone: boolean): void {
     const words = this.#words

@@ -229,10 +229,12 @@ impl Forwarder {
         outlet.free() > free || connections.is_some_and(|it| it.is_fed(outlet))
     }
 
-    /// What waits for room though JavaScript has read all that there was would wait for ever: what was read is given back
-    /// before its records are, so somebody has written where that is counted.
+    /// Sees that what waits for room may come to it. Where JavaScript claims to have read what was never written there is
+    /// none, and where it has read all that there was, the connections have theirs: what was read is given back before its
+    /// records are. Otherwise somebody has written where that is counted, and the wait would be for ever.
     pub fn check_room(&mut self) {
         let outlet = &mut self.outlet;
+        outlet.check();
         if let Some(connections) = &mut self.connections
             && connections.is_starved()
             // In this order: by then all is given back.

@@ -54,15 +54,18 @@ impl Outlet {
         self.free() > self.events.capacity() / 2
     }
 
+    /// Whether JavaScript's end of the ring makes sense; if not, that is the fault.
+    pub fn check(&mut self) -> bool {
+        let makes_sense = self.events.room().is_ok();
+        if !makes_sense {
+            self.corrupt("the event ring");
+        }
+        makes_sense
+    }
+
     /// As [`has_room`](Self::has_room), where JavaScript's end of the ring makes sense.
     pub fn can_write(&mut self) -> bool {
-        match self.events.room() {
-            Ok(_) => self.has_room(),
-            Err(_) => {
-                self.corrupt("the event ring");
-                false
-            }
-        }
+        self.check() && self.has_room()
     }
 
     /// Whether JavaScript has read all that there was.
