@@ -134,8 +134,9 @@ export class TcpServer<State = unknown> {
   /** How many connections were refused because of the limits: each was closed at once, and never open. */
   get refused(): number {
     if (this.#hasLeft || this.#isClosed()) return this.#refusedAtClose
-    const [{ bridge, id }] = this.#seats as [Seat]
-    return native.serverRefused(bridge.native, id)
+    return this.#seats
+      .filter(({ bridge }) => !bridge.closed)
+      .reduce((count, { bridge, id }) => count + native.serverRefused(bridge.native, id), 0)
   }
 
   /**

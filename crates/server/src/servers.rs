@@ -9,7 +9,7 @@ use miolo::tcp::TcpListener;
 use slab::Slab;
 
 use crate::accepted::{Accepted, Census};
-use crate::{ConnectionOptions, MAX_CONNECTIONS, ServerOptions};
+use crate::{ConnectionOptions, ServerOptions};
 
 /// Names a server of a [`Connections`](crate::Connections). When it has been removed, no other gets its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -131,11 +131,7 @@ impl Servers {
     }
 
     /// The next connection of a listener, counted; `None` if none waits.
-    pub(crate) fn accept(
-        &mut self,
-        index: u32,
-        open: usize,
-    ) -> Result<Option<(ServerId, Accepted)>, Refused> {
+    pub(crate) fn accept(&mut self, index: u32) -> Result<Option<(ServerId, Accepted)>, Refused> {
         let Some(listener) = self.listeners.get_mut(index as usize) else {
             return Ok(None);
         };
@@ -161,11 +157,7 @@ impl Servers {
         let Some(server) = self.servers.get_mut(&id.0) else {
             return Ok(None);
         };
-        let place = server
-            .census
-            .count_in(peer)
-            .filter(|_| open < MAX_CONNECTIONS);
-        let Some(place) = place else {
+        let Some(place) = server.census.count_in(peer) else {
             server.refused += 1;
             return Err(Refused::Limit);
         };
@@ -178,6 +170,13 @@ impl Servers {
             place,
         };
         Ok(Some((id, accepted)))
+    }
+
+    /// There is no place for a connection in this table.
+    pub(crate) fn refuse(&mut self, id: ServerId) {
+        if let Some(server) = self.servers.get_mut(&id.0) {
+            server.refused += 1;
+        }
     }
 
     /// A connection has ended.

@@ -36,7 +36,7 @@ impl Connections {
                 self.blocked = true;
                 return;
             }
-            let accepted = match self.servers.accept(index, self.open) {
+            let accepted = match self.servers.accept(index) {
                 Ok(Some(accepted)) => accepted,
                 Ok(None) => return self.crowded.retain(|&it| it != index),
                 Err(Refused::Limit) => continue,
@@ -104,7 +104,7 @@ impl Connections {
         C: ConnectionHandler,
     {
         if self.is_full() {
-            return;
+            return self.servers.refuse(server);
         }
         let Some(options) = self.servers.join(server) else {
             return;
