@@ -74,6 +74,8 @@ declare const LOOP_ERRORS: {
   readonly ERR_MIOLO_TOO_MANY_SENDERS: 'As many Senders in other threads are in use as an event loop can hold'
   /** A callback returned a promise to `runSync`, which never gives it a turn. */
   readonly ERR_MIOLO_ASYNC_IN_RUN_SYNC: 'A callback returned a promise, which runSync cannot wait for'
+  /** A server with `loops` on it was to be served by `runSync`, which gives its other loops no turn. */
+  readonly ERR_MIOLO_LOOPS_IN_RUN_SYNC: 'A server of several loops needs run, as runSync serves one loop alone'
   /** The loop thread has panicked, or its memory was overwritten. The loop can only be closed. */
   readonly ERR_MIOLO_FAILED: 'The event loop has failed'
 }
@@ -339,7 +341,8 @@ export declare class EventLoop<Timeout = unknown, Message = unknown> implements 
    * event to a callback. Node's own loop stands still meanwhile: no promise, timer or stream of Node's goes on. For
    * workers and command-line programs.
    *
-   * @throws what a callback has thrown; `ERR_MIOLO_ASYNC_IN_RUN_SYNC` if one returns a promise; as {@link run}.
+   * @throws what a callback has thrown; `ERR_MIOLO_ASYNC_IN_RUN_SYNC` if one returns a promise;
+   * `ERR_MIOLO_LOOPS_IN_RUN_SYNC` where a server has `loops`; as {@link run}.
    */
   runSync(handler: Handler<Timeout, Message>): void
   /**
@@ -551,17 +554,18 @@ export declare class Connection<State = unknown> {
   /** Cuts the connection off: the peer sees a reset; what was not sent is lost. `close` comes with `aborted`. */
   abort(): void
   /**
-   * Reads nothing more until {@link resume}, so that the peer comes to feel it. What was read already still comes. The
-   * peer's end is not seen meanwhile, and silence counts as idle.
+   * Neither `data` nor `end` comes until {@link resume}. Nothing more is read, so that the peer comes to feel it; what has
+   * been read already is kept, and comes then. Should the connection end meanwhile, that comes before its `close`.
+   * Silence counts as idle.
    */
   pause(): void
   /** Reads again. */
   resume(): void
   /**
-   * Calls `write`, and has what it writes leave in one system call. So does all that is written without a pause, in a
-   * callback or elsewhere; this says that it matters.
+   * Calls `write`, and has what it writes leave together, as far as the system takes it: in one system call. Otherwise
+   * that is so for what a callback writes within some milliseconds.
    *
-   * @returns what it returns.
+   * @returns what it returns. Where that is a promise, what is written after its first `await` is not held together.
    */
   cork<T>(write: () => T): T
   /**

@@ -66,6 +66,9 @@ const LOOP_ERRORS = {
     'As many Senders in other threads are in use as an event loop can hold',
   /** A callback returned a promise to `runSync`, which never gives it a turn. */
   ERR_MIOLO_ASYNC_IN_RUN_SYNC: 'A callback returned a promise, which runSync cannot wait for',
+  /** A server with `loops` on it was to be served by `runSync`, which gives its other loops no turn. */
+  ERR_MIOLO_LOOPS_IN_RUN_SYNC:
+    'A server of several loops needs run, as runSync serves one loop alone',
   /** The loop thread has panicked, or its memory was overwritten. The loop can only be closed. */
   ERR_MIOLO_FAILED: 'The event loop has failed',
 } as const
@@ -114,6 +117,19 @@ export function systemError(errno: number, syscall: string, where?: SocketAddres
   const error = new Error(`${syscall} ${code}${place}`)
   const details = where === undefined ? {} : { address: where.address, port: where.port }
   return Object.assign(error, { errno, code, syscall, ...details })
+}
+
+/** Calls each, also where one throws; then throws what the first has thrown. @internal */
+export function callEach(calls: Iterable<() => void>): void {
+  const errors: unknown[] = []
+  for (const call of calls) {
+    try {
+      call()
+    } catch (error) {
+      errors.push(error)
+    }
+  }
+  if (errors.length > 0) throw errors[0]
 }
 
 function withCode<E extends Error>(error: E, code: string): E {

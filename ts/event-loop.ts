@@ -74,7 +74,8 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
    * event to a callback. Node's own loop stands still meanwhile: no promise, timer or stream of Node's goes on. For
    * workers and command-line programs.
    *
-   * @throws what a callback has thrown; `ERR_MIOLO_ASYNC_IN_RUN_SYNC` if one returns a promise; as {@link run}.
+   * @throws what a callback has thrown; `ERR_MIOLO_ASYNC_IN_RUN_SYNC` if one returns a promise;
+   * `ERR_MIOLO_LOOPS_IN_RUN_SYNC` where a server has `loops`; as {@link run}.
    */
   runSync(handler: Handler<Timeout, Message>): void {
     this.#checkRunnable(handler)
@@ -89,7 +90,7 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
   shutdown(): void {
     this.#checkOpen()
     this.#running = false
-    if (this.#bridge.heedsShutdown()) this.#bridge.stopSoon()
+    if (this.#bridge.heedsShutdown()) this.#bridge.pumpSoon()
     else this.#shutdown = true
   }
 

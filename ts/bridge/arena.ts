@@ -19,6 +19,11 @@ function aligned(length: number): number {
   return (length + BITS_OF_ALIGN) & ~BITS_OF_ALIGN
 }
 
+/** Overwrites bytes, so that whoever still looks at them sees that they are gone. */
+export function spoil(chunk: Buffer): void {
+  chunk.fill(0xdd)
+}
+
 /** Reads what has come. */
 export class Inbound {
   readonly #words: Int32Array
@@ -68,12 +73,6 @@ export class Inbound {
   /** Gives back all bytes up to the end of these. */
   release(position: number, length: number): void {
     Atomics.store(this.#words, at.INBOUND_HEAD, (position + aligned(length)) | 0)
-  }
-
-  /** Overwrites bytes, so that whoever still looks at them sees that they are gone. */
-  spoil(position: number, length: number): void {
-    const start = position & MASK
-    this.#bytes.fill(0xdd, start, start + length)
   }
 
   #start(position: number, length: number): number {

@@ -11,7 +11,7 @@
 import { performance } from 'node:perf_hooks'
 
 import type { EventLoopConfig } from '../config.ts'
-import { corrupt, LoopError, systemError, TimerError } from '../errors.ts'
+import { callEach, corrupt, LoopError, systemError, TimerError } from '../errors.ts'
 import type { EventLoop } from '../event-loop.ts'
 import type { EventSet } from '../event-set.ts'
 import type { Handler, Token } from '../handler.ts'
@@ -56,6 +56,10 @@ interface Run<Timeout, Message> {
   limit?: NodeJS.Timeout
   resolve: () => void
   reject: (error: unknown) => void
+  /** What it has failed with, if it has. */
+  failure?: [error: unknown]
+  /** Its promise has been settled. */
+  isSettled: boolean
 }
 
 /** The loops whose `run` is in progress. They stay alive, and are stopped before the process goes. */
@@ -167,7 +171,7 @@ export class Bridge<Timeout, Message> {
     if (run && limitMs !== undefined && limitMs > 0) {
       run.limit = setTimeout(() => {
         run.goesOn = () => false
-        this.#pumpSoon()
+        this.pumpSoon()
       }, limitMs)
       if (!this.hasRef) run.limit.unref()
     }
@@ -175,6 +179,7 @@ export class Bridge<Timeout, Message> {
   }
 
   runSync(handler: Handler<Timeout, Message>, goesOn: () => boolean): void {
+    if (this.#followers.size > 0) throw new LoopError('ERR_MIOLO_LOOPS_IN_RUN_SYNC')
     this.#isSync = true
     try {
       while (goesOn() || this.#delivery.isMidBatch) {
@@ -190,15 +195,16 @@ export class Bridge<Timeout, Message> {
       }
     } finally {
       this.#isSync = false
+      this.#sendLast()
     }
   }
 
-  #start(begun: Omit<Run<Timeout, Message>, 'resolve' | 'reject'>): Promise<void> {
+  #start(begun: Omit<Run<Timeout, Message>, 'resolve' | 'reject' | 'isSettled'>): Promise<void> {
     this.#keepTime(performance.now())
     // A run that only looks needs nobody to turn the loop.
     if (!begun.polls) {
       const result = native.loopRun(this.#native, this.#pumpFromOutside)
-      if (result < 0) throw systemError(result, 'pthread_create')
+      if (result < 0) throw systemError(result, 'run')
       native.loopKeepAlive(this.#native, this.hasRef)
     }
     if (!stopsAtExit) {
@@ -207,10 +213,10 @@ export class Bridge<Timeout, Message> {
     }
     active.add(this as unknown as Bridge<never, never>)
     return new Promise((resolve, reject) => {
-      const run = { ...begun, resolve, reject }
+      const run: Run<Timeout, Message> = { ...begun, resolve, reject, isSettled: false }
       this.#run = run
       for (const follower of this.#followers.keys()) this.#runFollower(follower, run)
-      this.#pumpSoon()
+      this.pumpSoon()
     })
   }
 
@@ -232,11 +238,13 @@ export class Bridge<Timeout, Message> {
     const last = this.#followers.get(follower) as Promise<void>
     this.#followers.set(
       follower,
-      last.then(follow).catch((error) => this.#finish(run, error)),
+      last.then(follow).catch((error) => this.#finish(run, [error])),
     )
   }
 
-  #finish(run: Run<Timeout, Message>, ...failure: [error?: unknown]): void {
+  /** Ends a run, with a failure if there is one: of several the first counts. */
+  #finish(run: Run<Timeout, Message>, failure?: [error: unknown]): void {
+    if (failure !== undefined) run.failure ??= failure
     if (this.#run !== run) return
     this.#run = undefined
     for (const follower of this.#followers.keys()) {
@@ -248,20 +256,21 @@ export class Bridge<Timeout, Message> {
     if (this.#immediate) clearImmediate(this.#immediate)
     this.#immediate = undefined
     if (!this.closed) {
+      this.#sendLast()
       Atomics.store(this.#words, at.JS_PARKED, 0)
       native.loopKeepAlive(this.#native, false)
       native.loopRest(this.#native)
     }
-    if (failure.length > 0) run.reject(failure[0])
-    else run.resolve()
+    // Promises that its callbacks have returned may have failed by now: that comes first.
+    queueMicrotask(() => {
+      run.isSettled = true
+      if (run.failure === undefined) run.resolve()
+      else run.reject(run.failure[0])
+    })
   }
 
-  /** Has a `run` see that it is to end. */
-  stopSoon(): void {
-    this.#pumpSoon()
-  }
-
-  #pumpSoon(): void {
+  /** Has a `run` look soon whether it is to go on, and what there is to do. */
+  pumpSoon(): void {
     if (this.#run === undefined || this.#isPumping || this.#immediate) return
     this.#immediate = setImmediate(() => {
       this.#immediate = undefined
@@ -281,7 +290,7 @@ export class Bridge<Timeout, Message> {
       Atomics.store(this.#words, at.JS_PARKED, 0)
       this.#pumpUntilIdle(run, started + TURN_MS)
     } catch (error) {
-      this.#finish(run, error)
+      this.#finish(run, [error])
     } finally {
       this.#isPumping = false
       this.#dispatchMs += performance.now() - started
@@ -297,7 +306,7 @@ export class Bridge<Timeout, Message> {
       if (outcome === 'closed') break
       if (outcome === 'yield') {
         this.#isPumping = false
-        return this.#pumpSoon()
+        return this.pumpSoon()
       }
       if (outcome === 'batch') {
         this.#send()
@@ -355,6 +364,14 @@ export class Bridge<Timeout, Message> {
     else if (Atomics.load(this.#words, at.LOOP_PARKED) !== 0) this.#wakeToSend()
   }
 
+  /** At the end of a run, after which nobody may turn the loop: what was written is not to wait for the next. */
+  #sendLast(): void {
+    if (this.closed || !this.#commands.hasTransfers) return
+    this.#publish()
+    this.#commands.hasTransfers = false
+    native.loopFlush(this.#native)
+  }
+
   /** Wakes the loop thread if connections are asked something. */
   #wakeToSend(): boolean {
     if (!this.#commands.hasTransfers) return false
@@ -392,12 +409,17 @@ export class Bridge<Timeout, Message> {
   /** A callback has returned something: a promise's failure is the callback's. */
   #returned(value: unknown): void {
     if (typeof (value as PromiseLike<unknown> | null)?.then !== 'function') return
-    if (this.#isSync) throw new LoopError('ERR_MIOLO_ASYNC_IN_RUN_SYNC')
+    const promise = Promise.resolve(value)
+    if (this.#isSync) {
+      // That there is one is the failure, whatever becomes of it.
+      promise.catch(() => {})
+      throw new LoopError('ERR_MIOLO_ASYNC_IN_RUN_SYNC')
+    }
     const run = this.#run
-    Promise.resolve(value).then(undefined, (error) => {
+    promise.catch((error) => {
       // Too late for this run: then it is nobody's, and Node says so.
-      if (run === undefined || this.#run !== run) throw error
-      this.#finish(run, error)
+      if (run === undefined || run.isSettled) throw error
+      this.#finish(run, [error])
     })
   }
 
@@ -408,7 +430,7 @@ export class Bridge<Timeout, Message> {
     const deadline = performance.now() + this.#clockOffset + delayMs
     const slot = this.#timers.add(timeout)
     this.#commands.setTimer(slot, this.#timers.generation(slot), deadline)
-    this.#pumpSoon()
+    this.pumpSoon()
     return this.#timers.handle(slot)
   }
 
@@ -417,7 +439,7 @@ export class Bridge<Timeout, Message> {
     if (slot < 0) return false
     this.#commands.clearTimer(slot, this.#timers.generation(slot))
     this.#timers.remove(slot)
-    this.#pumpSoon()
+    this.pumpSoon()
     return true
   }
 
@@ -435,7 +457,7 @@ export class Bridge<Timeout, Message> {
     this.#sent = (this.#sent + 1) | 0
     // A thread that publishes commands has messages that were sent before them come before.
     if (this.#connections !== undefined) Atomics.store(this.#words, at.LOCAL_SENT, this.#sent)
-    this.#pumpSoon()
+    this.pumpSoon()
   }
 
   /** What a Sender in another isolate needs. */
@@ -539,7 +561,7 @@ export class Bridge<Timeout, Message> {
         this.#native,
         this.#commands,
         () => this.#flush(),
-        () => this.#pumpSoon(),
+        () => this.pumpSoon(),
       )
       this.#delivery.addConnections(this.#connections)
     }
@@ -550,7 +572,7 @@ export class Bridge<Timeout, Message> {
   flushNow(): void {
     this.#flush()
     // What came of it is to be delivered.
-    this.#pumpSoon()
+    this.pumpSoon()
   }
 
   /** The native loop, for calls that connections make. */
@@ -607,6 +629,7 @@ export class Bridge<Timeout, Message> {
 
   close(): void {
     if (this.closed) return
+    this.#sendLast()
     this.closed = true
     this.#delivery.isClosed = true
     this.#entrance.close()
@@ -614,8 +637,15 @@ export class Bridge<Timeout, Message> {
     // In a callback the pump ends the run, when it knows whether the callback throws.
     if (this.#run && !this.#isPumping) this.#finish(this.#run)
     native.loopClose(this.#native)
-    for (const follower of this.#followers.keys()) follower.close()
-    this.#connections?.close()
+    // Whoever has the loop, or a Sender of it, is not to keep what it held.
+    this.#timers.clear()
+    this.#local.clear()
+    const followers = [...this.#followers.keys()]
+    this.#followers.clear()
+    callEach([
+      ...followers.map((follower) => () => follower.close()),
+      () => this.#connections?.close(),
+    ])
   }
 }
 

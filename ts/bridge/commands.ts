@@ -15,6 +15,8 @@ export class Commands {
   readonly #records: number
   readonly #flush: () => void
   #lookOut: (() => void) | undefined
+  /** How many calls of {@link cork} there are, one within the other. */
+  #corks = 0
   #tail = 0
   #published = 0
   /** The native side's head as last read. */
@@ -73,7 +75,19 @@ export class Commands {
     this.#announce(lookOut)
   }
 
+  /** Calls `write`: no thread is told what it writes before all of it is written. */
+  cork<T>(write: () => T): T {
+    this.#corks++
+    try {
+      return write()
+    } finally {
+      this.#corks--
+      if (this.#lookOut !== undefined) this.#announce(this.#lookOut)
+    }
+  }
+
   #announce(lookOut: () => void): void {
+    if (this.#corks > 0) return
     const words = this.#words
     Atomics.store(words, at.COMMAND_WRITTEN, this.#tail)
     if (Atomics.load(words, at.LOOKOUT_PARKED) === 0) return

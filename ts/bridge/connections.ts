@@ -1,7 +1,7 @@
 /** The connections of a loop: who they are by slot, what has come for them, and what is to be sent. */
 
-import { corrupt, systemError } from '../errors.ts'
-import { Inbound, Outbound } from './arena.ts'
+import { callEach, corrupt, systemError } from '../errors.ts'
+import { Inbound, Outbound, spoil } from './arena.ts'
 import { native, type NativeLoop } from './binding.ts'
 import type { Commands } from './commands.ts'
 import * as at from './layout.ts'
@@ -11,12 +11,23 @@ const PIECE_BYTES = 256 * 1024
 /** A piece smaller than this is not worth a place of its own at the end of the arena. */
 const LEAST_PIECE_BYTES = 16 * 1024
 
+/** Records that a connection need not hear at once. */
+const WAITING = new Set([at.EVENT_DATA, at.EVENT_LARGE, at.EVENT_END])
+
 /** A connection, as the bridge sees it. What its methods return is what a callback of the user's returned. */
 export interface Endpoint {
   readonly slot: number
   readonly generation: number
   /** How `data` gets its bytes: as a copy, as a view, or as a view that is overwritten afterwards. */
   readonly borrow: boolean | 'checked'
+  /** Nothing of it is told any more, but that it has ended. */
+  readonly isCut: boolean
+  /** Whether what comes waits until it is {@link Connections.resumed}, and its end as well. */
+  readonly waits: 'no' | 'but for its end' | 'yes'
+  /** What has come meanwhile. */
+  held: Held[] | undefined
+  /** Its slot may be another's from now on. */
+  superseded(): void
   opened(): unknown
   data(chunk: Buffer): unknown
   ended(): unknown
@@ -25,6 +36,14 @@ export interface Endpoint {
   closed(reason: number, error: Error | undefined): unknown
   /** A callback of its has thrown. */
   failed(error: unknown): void
+}
+
+/** A record that waits until its connection is read again, and its bytes. */
+export interface Held {
+  kind: number
+  low: number
+  high: number
+  chunk: Buffer | undefined
 }
 
 /** Who makes endpoints of accepted connections. */
@@ -48,9 +67,11 @@ export class Connections {
   readonly #outbound: Outbound
   readonly #endpoints: (Endpoint | undefined)[] = []
   /**
-   * Those whose slot `connect` was given before their own end has been delivered: what is on its way to them still comes.
+   * Those whose slot may be another's before their own end has been delivered: what is on its way to them still comes.
    */
   readonly #late: Endpoint[] = []
+  /** Those of which something was held back that may come now. */
+  readonly #due: Endpoint[] = []
   #isClosed = false
   readonly #acceptors = new Map<number, Acceptor>()
 
@@ -77,12 +98,23 @@ export class Connections {
   /** Takes in a connection that this side has begun. */
   add(endpoint: Endpoint): void {
     const before = this.#endpoints[endpoint.slot]
-    if (before !== undefined) this.#late.push(before)
+    if (before !== undefined) this.#addLate(before)
     this.#endpoints[endpoint.slot] = endpoint
+  }
+
+  #addLate(endpoint: Endpoint): void {
+    endpoint.superseded()
+    this.#late.push(endpoint)
   }
 
   /** Drops a connection that has ended. */
   forget(endpoint: Endpoint): void {
+    this.#unlink(endpoint)
+    this.waits(endpoint)
+    endpoint.held = undefined
+  }
+
+  #unlink(endpoint: Endpoint): void {
     if (this.#endpoints[endpoint.slot] === endpoint) this.#endpoints[endpoint.slot] = undefined
     else {
       const index = this.#late.indexOf(endpoint)
@@ -97,31 +129,104 @@ export class Connections {
     return this.#late.find((late) => late.slot === slot && late.generation === generation)
   }
 
-  /** Delivers a record: what the callback returned; `undefined`, too, if there was nobody to call. */
-  deliver(kind: number, slot: number, generation: number, low: number, high: number): unknown {
-    if (kind === at.EVENT_SERVER_ERROR) {
-      return this.#acceptors.get(slot)?.failed(errorOf(low, 'accept'))
-    }
+  /**
+   * Whose record this is, if it is to be delivered now. If not, what comes with it is kept for later, or dropped if
+   * there is nobody whose it is.
+   */
+  receiver(
+    kind: number,
+    slot: number,
+    generation: number,
+    low: number,
+    high: number,
+  ): Endpoint | Acceptor | undefined {
+    if (kind === at.EVENT_SERVER_ERROR) return this.#acceptors.get(slot)
     let endpoint = this.#find(slot, generation)
     if (kind === at.EVENT_OPEN && endpoint === undefined) {
       endpoint = this.#accept(slot, generation, low, high)
     }
-    if (endpoint === undefined) {
+    const isEnd = kind === at.EVENT_CLOSE
+    if (endpoint === undefined || (endpoint.isCut && !isEnd)) {
       if (kind === at.EVENT_DATA) this.#inbound.release(low, high)
       if (kind === at.EVENT_LARGE) native.connectionsTakeLarge(this.#native)
       return undefined
     }
+    if (isEnd) {
+      if (endpoint.held === undefined && endpoint.waits !== 'yes') return endpoint
+      this.#hold(endpoint, { kind, low, high, chunk: undefined })
+      this.#unlink(endpoint)
+      this.#addLate(endpoint)
+      // There will be no more of it, so what there is comes.
+      if (endpoint.waits !== 'yes') this.resumed(endpoint)
+      return undefined
+    }
+    if (endpoint.waits === 'no' || !WAITING.has(kind)) return endpoint
+    const chunk =
+      kind === at.EVENT_DATA
+        ? this.#copy(low, high)
+        : kind === at.EVENT_LARGE
+          ? this.#takeLarge()
+          : undefined
+    this.#hold(endpoint, { kind, low, high, chunk })
+    return undefined
+  }
+
+  #hold(endpoint: Endpoint, held: Held): void {
+    endpoint.held ??= []
+    endpoint.held.push(held)
+  }
+
+  /** What was held back of a connection may come now. */
+  resumed(endpoint: Endpoint): void {
+    if (endpoint.held === undefined || this.#due.includes(endpoint)) return
+    this.#due.push(endpoint)
+    this.#soon()
+  }
+
+  /** It is to be held back again, unless it has ended. */
+  waits(endpoint: Endpoint): void {
+    if (this.#late.includes(endpoint)) return
+    const index = this.#due.indexOf(endpoint)
+    if (index >= 0) this.#due.splice(index, 1)
+  }
+
+  /** Whether something that was held back is to be delivered. */
+  get hasDue(): boolean {
+    return this.#due.length > 0
+  }
+
+  /** Delivers one piece of what was held back, as {@link deliver} does. */
+  deliverDue(): unknown {
+    const endpoint = this.#due[0] as Endpoint
+    const { kind, low, high, chunk } = endpoint.held?.shift() as Held
+    if (endpoint.held?.length === 0) {
+      endpoint.held = undefined
+      this.#due.shift()
+    }
+    if (endpoint.isCut && kind !== at.EVENT_CLOSE) return undefined
+    return this.deliver(endpoint, kind, low, high, chunk)
+  }
+
+  /** Delivers a record to its {@link receiver}: what the callback returned. */
+  deliver(
+    receiver: Endpoint | Acceptor,
+    kind: number,
+    low: number,
+    high: number,
+    chunk?: Buffer,
+  ): unknown {
+    if (kind === at.EVENT_SERVER_ERROR) return (receiver as Acceptor).failed(errorOf(low, 'accept'))
+    const endpoint = receiver as Endpoint
     try {
       switch (kind) {
         case at.EVENT_DATA:
-          return this.#deliverData(endpoint, low, high)
+          return chunk === undefined
+            ? this.#deliverData(endpoint, low, high)
+            : this.#deliverKept(endpoint, chunk)
         case at.EVENT_OPEN:
           return endpoint.opened()
-        case at.EVENT_LARGE: {
-          const frame = native.connectionsTakeLarge(this.#native)
-          if (frame === null) throw corrupt('a large frame')
-          return endpoint.data(frame)
-        }
+        case at.EVENT_LARGE:
+          return endpoint.data(chunk ?? this.#takeLarge())
         case at.EVENT_END:
           return endpoint.ended()
         case at.EVENT_DRAIN:
@@ -138,19 +243,36 @@ export class Connections {
     }
   }
 
+  #takeLarge(): Buffer {
+    const frame = native.connectionsTakeLarge(this.#native)
+    if (frame === null) throw corrupt('a large frame')
+    return frame
+  }
+
+  #copy(position: number, length: number): Buffer {
+    const chunk = this.#inbound.copy(position, length)
+    this.#inbound.release(position, length)
+    return chunk
+  }
+
   #deliverData(endpoint: Endpoint, position: number, length: number): unknown {
     const inbound = this.#inbound
-    if (endpoint.borrow === false) {
-      const chunk = inbound.copy(position, length)
-      inbound.release(position, length)
-      return endpoint.data(chunk)
-    }
+    if (endpoint.borrow === false) return endpoint.data(this.#copy(position, length))
     const chunk = inbound.borrow(position, length)
     try {
       return endpoint.data(chunk)
     } finally {
-      if (endpoint.borrow === 'checked') inbound.spoil(position, length)
+      if (endpoint.borrow === 'checked') spoil(chunk)
       inbound.release(position, length)
+    }
+  }
+
+  /** What was kept is a copy, but whoever borrows is not to rely on that. */
+  #deliverKept(endpoint: Endpoint, chunk: Buffer): unknown {
+    try {
+      return endpoint.data(chunk)
+    } finally {
+      if (endpoint.borrow === 'checked') spoil(chunk)
     }
   }
 
@@ -163,27 +285,24 @@ export class Connections {
       // Its server is gone.
       this.#commands.connection(at.COMMAND_CLOSE, slot, generation, at.CLOSE_SHUTDOWN)
     } else if (this.#endpoints[slot] === undefined) this.#endpoints[slot] = endpoint
-    else this.#late.push(endpoint)
+    else this.#addLate(endpoint)
     return endpoint
   }
 
   /** The loop is closed, and all connections with it. Each is told, also where a callback throws. */
   close(): void {
     this.#isClosed = true
-    const errors: unknown[] = []
-    const open = [...this.#late, ...this.#endpoints]
-    this.#late.length = this.#endpoints.length = 0
-    for (const endpoint of open) {
-      if (endpoint === undefined) continue
-      try {
-        endpoint.closed(at.CLOSE_SHUTDOWN, undefined)
-      } catch (error) {
-        errors.push(error)
-      }
-    }
-    for (const acceptor of this.#acceptors.values()) acceptor.closed()
+    const open = new Set([
+      ...this.#due,
+      ...this.#late,
+      ...this.#endpoints.filter((it) => it !== undefined),
+    ])
+    this.#due.length = this.#late.length = this.#endpoints.length = 0
+    callEach([
+      ...[...open].map((endpoint) => () => void endpoint.closed(at.CLOSE_SHUTDOWN, undefined)),
+      ...[...this.#acceptors.values()].map((acceptor) => () => acceptor.closed()),
+    ])
     this.#acceptors.clear()
-    if (errors.length > 0) throw errors[0]
   }
 
   /** How many bytes of a connection's the system has taken; a count that wraps. */
@@ -217,6 +336,11 @@ export class Connections {
       start = end
     }
     return length
+  }
+
+  /** Has what `write` writes leave together. */
+  cork<T>(write: () => T): T {
+    return this.#commands.cork(write)
   }
 
   /** At least so much room, which is no more than half of the arena. */

@@ -49,7 +49,7 @@ export interface Sources<Timeout, Message> {
 }
 
 export class Delivery<Timeout, Message> {
-  /** Records of a batch have been delivered, and its tick has not. */
+  /** Something of a batch has been delivered, and its tick has not. */
   isMidBatch = false
   isClosed = false
   readonly #from: Sources<Timeout, Message>
@@ -81,8 +81,15 @@ export class Delivery<Timeout, Message> {
       for (;;) {
         if (this.#messages > 0) {
           this.#deliverMessages(handler)
-        } else if (!events.next()) return 'empty'
-        else if (events.kind() === at.EVENT_TICK) {
+        } else if (this.#from.connections?.hasDue) {
+          this.isMidBatch = true
+          this.#returned(this.#from.connections.deliverDue())
+        } else if (!events.next()) {
+          // What was due by itself has no record for its end.
+          if (!this.isMidBatch) return 'empty'
+          this.#endBatch(handler)
+          return this.isClosed ? 'closed' : 'batch'
+        } else if (events.kind() === at.EVENT_TICK) {
           if (this.#endBatch(handler)) return this.isClosed ? 'closed' : 'batch'
         } else this.#deliverRecord(handler)
         if (this.isClosed) return 'closed'
@@ -140,16 +147,11 @@ export class Delivery<Timeout, Message> {
       default: {
         const { connections } = this.#from
         if (connections === undefined) throw corrupt('an event')
+        const [kind, low, high] = [events.kind(), events.argument(), events.argumentHigh()]
+        const receiver = connections.receiver(kind, slot, generation, low, high)
+        if (receiver === undefined) return
         this.isMidBatch = true
-        this.#returned(
-          connections.deliver(
-            events.kind(),
-            slot,
-            generation,
-            events.argument(),
-            events.argumentHigh(),
-          ),
-        )
+        this.#returned(connections.deliver(receiver, kind, low, high))
       }
     }
   }

@@ -23,6 +23,12 @@ export class MessageQueue<Message> {
     return message
   }
 
+  /** Lets go of all messages; the loop is closed. */
+  clear(): void {
+    this.#items = []
+    this.#length = 0
+  }
+
   #grow(): void {
     const old = this.#items
     const larger: (Message | undefined)[] = Array.from({ length: old.length * 2 })

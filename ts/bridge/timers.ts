@@ -65,6 +65,11 @@ export class Timers<Timeout> {
     return current !== undefined && (current & 1) === 1 && (current & 0xffffff) === generation
   }
 
+  /** Lets go of all payloads; the loop is closed. */
+  clear(): void {
+    this.#pages.length = 0
+  }
+
   /** Takes a timeout out: its payload. */
   remove(slot: number): Timeout {
     const page = this.#pages[slot >> PAGE_BITS] as (Timeout | undefined)[]

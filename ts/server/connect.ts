@@ -53,7 +53,7 @@ export function connect<State = unknown>(
     }
     const end: End<State> = new End(origin, begun.slot, begun.generation)
     connections.add(end)
-    bridge.stopSoon()
+    bridge.pumpSoon()
   })
 }
 

@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream'
 
 import type { Bridge } from '../bridge/bridge.ts'
 import { native } from '../bridge/binding.ts'
-import type { Connections, Endpoint } from '../bridge/connections.ts'
+import type { Connections, Endpoint, Held } from '../bridge/connections.ts'
 import * as at from '../bridge/layout.ts'
 import { invalidType } from '../errors.ts'
 import { type SocketAddress, socketAddress } from '../net/address.ts'
@@ -65,27 +65,27 @@ export class Connection<State = unknown> {
   }
 
   /**
-   * Reads nothing more until {@link resume}, so that the peer comes to feel it. What was read already still comes. The
-   * peer's end is not seen meanwhile, and silence counts as idle.
+   * Neither `data` nor `end` comes until {@link resume}. Nothing more is read, so that the peer comes to feel it; what has
+   * been read already is kept, and comes then. Should the connection end meanwhile, that comes before its `close`.
+   * Silence counts as idle.
    */
   pause(): void {
-    this.#end.ask(at.COMMAND_PAUSE)
+    this.#end.pause()
   }
 
   /** Reads again. */
   resume(): void {
-    this.#end.ask(at.COMMAND_RESUME)
+    this.#end.resume()
   }
 
   /**
-   * Calls `write`, and has what it writes leave in one system call. So does all that is written without a pause, in a
-   * callback or elsewhere; this says that it matters.
+   * Calls `write`, and has what it writes leave together, as far as the system takes it: in one system call. Otherwise
+   * that is so for what a callback writes within some milliseconds.
    *
-   * @returns what it returns.
+   * @returns what it returns. Where that is a promise, what is written after its first `await` is not held together.
    */
   cork<T>(write: () => T): T {
-    // Nothing is sent before a callback returns, or Node's loop has a turn.
-    return write()
+    return this.#end.cork(write)
   }
 
   /**
@@ -138,9 +138,13 @@ export class End<State> implements Endpoint {
   #cut: number | undefined
   #needsDrain = false
   #hasEnded = false
+  #isPaused = false
+  held: Held[] | undefined
   #stream: ConnectionStream | undefined
-  /** How many bytes were written; a count that wraps. */
-  #written = 0
+  /** How many bytes were written, by all who had its slot; a count that wraps. */
+  #written: number
+  /** How many of those the system has taken, once its slot may be another's. */
+  #taken: number | undefined
   #addresses: [local: SocketAddress | undefined, remote: SocketAddress | undefined]
 
   constructor(
@@ -155,6 +159,7 @@ export class End<State> implements Endpoint {
     this.allowHalfOpen = origin.options.allowHalfOpen
     this.#origin = origin
     this.#connections = origin.bridge.connections()
+    this.#written = this.#connections.sent(slot)
     this.#peer = peer
     this.#addresses = [undefined, undefined]
     this.conn = new Connection(this)
@@ -197,6 +202,22 @@ export class End<State> implements Endpoint {
     return false
   }
 
+  cork<T>(write: () => T): T {
+    return this.#connections.cork(write)
+  }
+
+  pause(): void {
+    this.#isPaused = true
+    this.ask(at.COMMAND_PAUSE)
+    this.#connections.waits(this)
+  }
+
+  resume(): void {
+    this.#isPaused = false
+    this.ask(at.COMMAND_RESUME)
+    this.#connections.resumed(this)
+  }
+
   finish(): void {
     if (!this.#isWritable) return
     this.#isWritable = false
@@ -237,7 +258,7 @@ export class End<State> implements Endpoint {
 
   buffered(): number {
     if (!this.#isOpen) return 0
-    return (this.#written - this.#connections.sent(this.slot)) >>> 0
+    return (this.#written - (this.#taken ?? this.#connections.sent(this.slot))) >>> 0
   }
 
   address(ofPeer: boolean): SocketAddress | undefined {
@@ -280,17 +301,27 @@ export class End<State> implements Endpoint {
 
   // From the bridge
 
+  get isCut(): boolean {
+    return this.#cut !== undefined
+  }
+
+  get waits(): 'no' | 'but for its end' {
+    return this.#isPaused ? 'but for its end' : 'no'
+  }
+
+  superseded(): void {
+    this.#taken ??= this.#connections.sent(this.slot)
+  }
+
   opened(): unknown {
     return this.handler.open?.(this.conn)
   }
 
   data(chunk: Buffer): unknown {
-    if (this.#cut !== undefined) return undefined
     return this.handler.data?.(this.conn, chunk)
   }
 
   ended(): unknown {
-    if (this.#cut !== undefined) return undefined
     this.#hasEnded = true
     const result: unknown = this.handler.end?.(this.conn)
     if (!this.allowHalfOpen) this.finish()
@@ -298,7 +329,7 @@ export class End<State> implements Endpoint {
   }
 
   drained(): unknown {
-    if (!this.#needsDrain || this.#cut !== undefined) return undefined
+    if (!this.#needsDrain) return undefined
     // It was told of what had been written by then.
     const enough = this.#isWritable ? this.#origin.options.native.lowWaterMark : 0
     if (this.buffered() > enough) {

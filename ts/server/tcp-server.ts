@@ -116,7 +116,7 @@ export class TcpServer<State = unknown> {
     const { bridge, id } = this.#seats[0] as Seat
     const listening = native.serverListen(bridge.native, id, parsed.text)
     if (typeof listening === 'number') throw systemError(listening, 'listen', parsed.address)
-    bridge.stopSoon()
+    bridge.pumpSoon()
     return socketAddress(listening)
   }
 

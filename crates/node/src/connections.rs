@@ -247,7 +247,6 @@ impl Sink<'_> {
 impl ConnectionHandler for Sink<'_> {
     fn open(&mut self, conn: &mut Connection<'_>) {
         let id = conn.id();
-        self.sent(id, 0);
         let server = conn.server().map_or(0, ServerId::number);
         let argument = match conn.peer_addr() {
             std::net::SocketAddr::V4(peer) if server <= 0xffff => {
@@ -323,8 +322,10 @@ impl ConnectionHandler for Sink<'_> {
         );
     }
 
-    fn sent(&mut self, conn: ConnectionId, total: u32) {
+    fn sent(&mut self, conn: ConnectionId, count: usize) {
         let word = self.inlet.outbound_taken.get(conn.slot() as usize);
+        // The count goes on with the next connection in this slot: JavaScript may still look at the last one's.
+        let total = word.load(Ordering::Relaxed).wrapping_add(count as u32);
         word.store(total, Ordering::Release);
     }
 

@@ -57,9 +57,9 @@ pub trait ConnectionHandler {
         let _ = (server, error);
     }
 
-    /// The system has taken bytes of a connection's: so many since it began, a count that wraps.
-    fn sent(&mut self, conn: ConnectionId, total: u32) {
-        let _ = (conn, total);
+    /// The system has taken so many bytes more of a connection's.
+    fn sent(&mut self, conn: ConnectionId, count: usize) {
+        let _ = (conn, count);
     }
 
     /// Whether `data` may be called now. If not, nothing is read until a later [`tick`](crate::Connections::tick)

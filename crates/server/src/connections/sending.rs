@@ -59,7 +59,7 @@ impl Connections {
                     if count > 0 && body.options.idle_timeout.is_some() {
                         body.active_at = Instant::now();
                     }
-                    handler.sent(id, body.sent);
+                    handler.sent(id, count);
                 }
                 Err(error) => body.closing = Some(CloseReason::of(error)),
             }

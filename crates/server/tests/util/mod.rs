@@ -68,7 +68,7 @@ pub struct Script {
     pub calls: Vec<(ConnectionId, Call)>,
     pub errors: Vec<io::Error>,
     /// How many bytes the system had taken, each time that it took some.
-    pub sent: Vec<(ConnectionId, u32)>,
+    pub sent: Vec<(ConnectionId, usize)>,
     pub has_room: bool,
     pub may_open: bool,
     open: HashMap<u32, ConnectionId>,
@@ -129,8 +129,8 @@ impl ConnectionHandler for Script {
         self.errors.push(error);
     }
 
-    fn sent(&mut self, id: ConnectionId, total: u32) {
-        self.sent.push((id, total));
+    fn sent(&mut self, id: ConnectionId, count: usize) {
+        self.sent.push((id, count));
     }
 
     fn has_room(&mut self) -> bool {
