@@ -53,6 +53,33 @@ for (const driver of drivers) {
     t.like(await collects(source, driver), { code: 0, signal: null, stdout: 'true\n', stderr: '' })
   })
 
+  test.serial(`a closed loop keeps none of what it was given (${driver})`, async (t) => {
+    const source = `
+      const kept = []
+      let gone = 0
+      const registry = new FinalizationRegistry(() => gone++)
+      const give = () => {
+        const payload = { of: 'a timeout or a message' }
+        registry.register(payload)
+        return payload
+      }
+      function leave() {
+        const loop = new EventLoop({ driver })
+        loop.timeoutMs(give(), 60_000)
+        loop.channel().send(give())
+        kept.push(loop, loop.channel())
+        loop.close()
+      }
+      for (let count = 0; count < 20; count++) leave()
+      console.log(await collected(() => gone === 40), kept.length)`
+    t.like(await collects(source, driver), {
+      code: 0,
+      signal: null,
+      stdout: 'true 40\n',
+      stderr: '',
+    })
+  })
+
   test.serial(`a running loop is not collected (${driver})`, async (t) => {
     const source = `
       function leave() {

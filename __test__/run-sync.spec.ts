@@ -4,7 +4,7 @@ import { LoopError } from 'miolo'
 
 import { eachDriver } from './support/drivers.ts'
 import { rejectsCode, throwsCode } from './support/errors.ts'
-import { TestWorker } from './support/process.ts'
+import { runCode, TestWorker } from './support/process.ts'
 
 eachDriver('runSync gives Node no turn', async (t, { open }) => {
   const loop = open<string>()
@@ -31,6 +31,40 @@ eachDriver(
     loop.runSync({ timeout: (loop) => loop.shutdown() })
   },
 )
+
+eachDriver("if that promise fails, that is nobody's concern", async (t, { driver }) => {
+  const source = `
+    import { EventLoop } from 'miolo'
+    const loop = new EventLoop({ driver: '${driver}' })
+    loop.timeoutMs('t', 0)
+    try {
+      loop.runSync({ async timeout() { throw new Error('on purpose') } })
+    } catch (error) {
+      console.log(error.code)
+    }
+    await new Promise((resolve) => setImmediate(resolve))
+    console.log('goes on')`
+  const stdout = 'ERR_MIOLO_ASYNC_IN_RUN_SYNC\ngoes on\n'
+  t.like(await runCode(source), { code: 0, stdout, stderr: '' })
+})
+
+eachDriver('a signal that Node handles interrupts the poll', async (t, { driver }) => {
+  if (process.platform === 'win32') {
+    t.pass('there are no such signals')
+    return
+  }
+  // Another process sends it: this thread sleeps.
+  const source = `
+    import { spawn } from 'node:child_process'
+    import { EventLoop } from 'miolo'
+    process.on('SIGUSR2', () => {})
+    const loop = new EventLoop({ driver: '${driver}' })
+    spawn('sh', ['-c', 'while kill -USR2 ' + process.pid + '; do sleep 0.05; done'], { stdio: 'ignore' }).unref()
+    loop.runSync({ interrupted: (loop) => loop.shutdown() })
+    console.log('interrupted')
+    process.exit()`
+  t.like(await runCode(source), { code: 0, stdout: 'interrupted\n', stderr: '' })
+})
 
 eachDriver('run and runSync may take turns', async (t, { open }) => {
   const loop = open<number>()

@@ -393,6 +393,50 @@ eachDriver(
   },
 )
 
+/** What a run and its process come to, whose callbacks are these. */
+function ends(driver: string, callbacks: string) {
+  return runCode(`
+    import { EventLoop } from 'miolo'
+    const loop = new EventLoop({ driver: '${driver}' })
+    for (const each of [1, 2]) loop.timeoutMs(each, 0)
+    await loop.run({ ${callbacks} }).then(
+      () => console.log('resolved'),
+      (error) => console.log('rejected', error.message),
+    )
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    console.log('and goes on')`)
+}
+
+const FAILURES: [name: string, callbacks: string, first: string][] = [
+  [
+    'all promises of a batch',
+    'async timeout(_, timeout) { throw new Error(timeout) }',
+    'rejected 1',
+  ],
+  [
+    'a promise and a callback',
+    'timeout(_, timeout) { if (timeout === 1) return Promise.reject(new Error(1)); throw new Error(2) }',
+    'rejected 2',
+  ],
+  [
+    'a promise after a shutdown',
+    'async timeout(loop) { loop.shutdown(); throw new Error("late") }',
+    'rejected late',
+  ],
+  [
+    'a promise after close',
+    'async timeout(loop) { loop.close(); throw new Error("late") }',
+    'rejected late',
+  ],
+]
+
+for (const [name, callbacks, first] of FAILURES) {
+  eachDriver(`${name} may fail: the run does, and the process goes on`, async (t, { driver }) => {
+    const stdout = `${first}\nand goes on\n`
+    t.like(await ends(driver, callbacks), { code: 0, stdout, stderr: '' })
+  })
+}
+
 // Wrong use
 
 eachWay('run while it runs is refused, and the run goes on', async (t, { open, run }) => {

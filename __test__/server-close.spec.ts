@@ -17,6 +17,23 @@ eachDriver('a server without connections closes at once', async (t, stage) => {
   t.deepEqual(await closing(unheard), {})
 })
 
+eachDriver('what comes of a connection that is over is no iteration', async (t, stage) => {
+  const loop = stage.open()
+  const { port } = serve(loop, {
+    data() {
+      throw new Error('on purpose')
+    },
+  })
+  dial(stage, port).write('x')
+  await t.throwsAsync(loop.run({}), { message: 'on purpose' })
+  const names: string[] = []
+  const handler = { tick: () => void names.push('tick') }
+  // The rest of that iteration, and then what its end has left.
+  await loop.runOnce(handler)
+  await loop.runOnce(handler, 50)
+  t.deepEqual(names, ['tick'])
+})
+
 eachDriver('connections end in order, and are counted', async (t, stage) => {
   const log = journal()
   const { server, port } = serve(running(stage), log.handler)

@@ -125,6 +125,20 @@ eachDriver('so do ends', async (t, stage) => {
   ])
 })
 
+eachDriver('what is corked leaves together, however long it takes', async (t, stage) => {
+  const write = (conn: Connection) =>
+    conn.cork(() => {
+      conn.write('one ')
+      conn.cork(() => compute(100))
+      conn.write('two')
+    })
+  const seen = await watch(stage, PLACES['in data'] as Place, write)
+  t.deepEqual(
+    seen.map(([what]) => what),
+    ['one two', 'one two'],
+  )
+})
+
 eachDriver('so it does on another loop of the server', async (t, stage) => {
   const write = (conn: Connection) => void conn.write('written')
   const seen = await watch(stage, PLACES['in data'] as Place, write, 2)

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 
 import test from 'ava'
-import { EventLoop, type ServerOptions, TcpServer } from 'miolo'
+import { EventLoop, LoopError, type ServerOptions, TcpServer } from 'miolo'
 
 import { within } from './support/deadline.ts'
 import { throwsCode } from './support/errors.ts'
@@ -75,6 +75,59 @@ test.serial('each has as many of the connections as the others', async (t) => {
   const sockets = await clients(port, 12)
   t.deepEqual(watched(port), [4, 4, 4])
   for (const socket of sockets) socket.destroy()
+})
+
+for (const driver of ['thread', 'auto', 'embedded'] as const) {
+  test.serial(`the loop may be closed in a callback (${driver})`, async (t) => {
+    const loop = new EventLoop({ driver })
+    t.teardown(() => loop.close())
+    const close = () => loop.close()
+    const server = new TcpServer(loop, { open: close }, { loops: 2 })
+    const { port } = server.listen('127.0.0.1:0')
+    const run = loop.run({})
+    const socket = connect(port, '127.0.0.1').on('error', () => {})
+    t.is(await within('the run', () => run), undefined)
+    socket.destroy()
+  })
+}
+
+test.serial(
+  'all connections are told that the loop is closed, also where that throws',
+  async (t) => {
+    const loop = new EventLoop()
+    t.teardown(() => loop.close())
+    let closed = 0
+    const server = new TcpServer(
+      loop,
+      {
+        data: (conn, chunk) => void conn.write(chunk),
+        close() {
+          closed++
+          throw new Error(`on purpose ${closed}`)
+        },
+      },
+      { loops: 3 },
+    )
+    const { port } = server.listen('127.0.0.1:0')
+    void loop.run({}).catch(() => {})
+    const sockets = await clients(port, 6)
+    t.throws(() => loop.close(), { message: 'on purpose 1' })
+    t.is(closed, 6)
+    t.is(server.connections.size, 0)
+    await within('the server', () => server.close())
+    for (const socket of sockets) socket.destroy()
+  },
+)
+
+test.serial('runSync refuses it, since the other loops would have no turn', (t) => {
+  const { loop, server } = serve({ loops: 2 })
+  t.teardown(() => loop.close())
+  throwsCode(t, () => loop.runSync({}), 'ERR_MIOLO_LOOPS_IN_RUN_SYNC', LoopError)
+  void server.close()
+  t.notThrows(() => {
+    loop.timeoutMs('end', 0)
+    loop.runSync({ timeout: () => loop.shutdown() })
+  })
 })
 
 test.serial('limits are those of all together', async (t) => {

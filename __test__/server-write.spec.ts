@@ -7,6 +7,7 @@ import { type Connection, connect } from 'miolo'
 
 import { deferred, within } from './support/deadline.ts'
 import { eachDriver, type Stage } from './support/drivers.ts'
+import { TestWorker } from './support/process.ts'
 import { dial, journal, running, serve } from './support/servers.ts'
 
 /** A connection, and the socket at its other end. */
@@ -162,6 +163,60 @@ eachDriver('64 MB arrive unharmed', async (t, stage) => {
   t.is((await log.closed()).reason, 'end')
   t.is(count, 64 << 20)
   t.is(received.digest('hex'), hash.digest('hex'))
+})
+
+/** A client that reads all, and goes while it is still to be read from; another one comes, in its place. */
+const SUCCESSORS = `
+  const { workerData: { port, flag } } = require('node:worker_threads')
+  const net = require('node:net')
+  const { once } = require('node:events')
+  const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
+  const go = async () => {
+    const first = net.connect(port, '127.0.0.1').on('error', () => {})
+    for (let count = 0; count < 1_000_000; ) count += (await once(first, 'data'))[0].length
+    first.write('block')
+    while (Atomics.load(flag, 0) === 0) await sleep(5)
+    first.write('last words')
+    await sleep(50)
+    first.resetAndDestroy()
+    await sleep(50)
+    const second = net.connect(port, '127.0.0.1').on('error', () => {})
+    await once(second, 'connect')
+    await sleep(50)
+    Atomics.store(flag, 1, 1)
+    Atomics.notify(flag, 1)
+  }
+  go()
+`
+
+eachDriver('how much waits is not changed by who has its place next', async (t, stage) => {
+  const flag = new Int32Array(new SharedArrayBuffer(8))
+  const buffered: number[] = []
+  let left = 50
+  const fill = (conn: Connection) => {
+    while (left-- > 0) if (!conn.write(Buffer.alloc(20_000))) return
+  }
+  const log = journal({
+    open: fill,
+    drain: fill,
+    data(conn, chunk) {
+      if (!String(chunk).startsWith('block')) return
+      Atomics.store(flag, 0, 1)
+      Atomics.wait(flag, 1, 0, 10_000)
+      buffered.push(conn.bufferedAmount)
+      t.true(conn.write('an answer'))
+    },
+    close: (conn) => void buffered.push(conn.bufferedAmount),
+  })
+  const limits = { highWaterMark: 60_000, maxWriteBuffer: 200_000 }
+  const { port } = serve(running(stage), log.handler, limits)
+  const workerData = { port, flag }
+  stage.keep(TestWorker.code(SUCCESSORS, { workerData, execArgv: [] }))
+  const { chunks, reason } = await log.closed()
+  t.deepEqual(buffered, [0, 0])
+  t.is(reason, 'reset')
+  // Without a thread it was too late to read them.
+  if (stage.driver !== 'embedded') t.is(Buffer.concat(chunks).toString(), 'blocklast words')
 })
 
 eachDriver('1 GB at once is an overflow, and takes no memory', async (t, stage) => {
