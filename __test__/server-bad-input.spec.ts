@@ -202,6 +202,31 @@ eachDriver('write and end', async (t, stage) => {
   refuses(t, 'write of a number', () => conn.write(1 as never))
 })
 
+/** Bytes whose properties are not what they were, as those of a subclass may be. */
+function lying(bytes: Uint8Array, length: number): Uint8Array {
+  const buffer = new ArrayBuffer(8)
+  const lies = { length, byteLength: length, byteOffset: 8, buffer, subarray: () => bytes }
+  for (const [name, value] of Object.entries({ ...lies, slice: lies.subarray, constructor: null }))
+    Object.defineProperty(bytes, name, { value })
+  return bytes
+}
+
+eachDriver('of bytes that lie about themselves those that there are are sent', async (t, stage) => {
+  const log = journal()
+  const { port } = serve(running(stage), log.handler)
+  const client = dial(stage, port)
+  const { conn } = await log.opened()
+  // A few, some, and more than go at once.
+  for (const size of [5, 100, 400_000]) {
+    for (const length of [0, 1, 4000, 256 * 1024, Infinity, Number.NaN, -1]) {
+      const bytes = Buffer.alloc(size, `${length}`)
+      conn.write(lying(new Uint8Array(bytes), length))
+      conn.write('|')
+      t.true((await client.take(size + 1)).equals(Buffer.concat([bytes, Buffer.from('|')])))
+    }
+  }
+})
+
 eachDriver('any options either make a server that serves, or throw', async (t, stage) => {
   const loop = running(stage)
   const number = fc.oneof(

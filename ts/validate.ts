@@ -51,7 +51,18 @@ export function bytes(value: unknown, name: string): Uint8Array {
 }
 
 /** How many bytes there really are, whatever a subclass says. */
-export const lengthOf: (bytes: Uint8Array) => number = Function.prototype.call.bind(
-  Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'length')
-    ?.get as () => number,
-)
+export const lengthOf = intrinsic('length')
+const offsetOf = intrinsic('byteOffset')
+const bufferOf = intrinsic('buffer')
+
+/** A view of some of the bytes, whatever a subclass says. */
+export function partOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  return new Uint8Array(bufferOf(bytes), offsetOf(bytes) + start, end - start)
+}
+
+function intrinsic<K extends keyof Uint8Array>(name: K): (bytes: Uint8Array) => Uint8Array[K] {
+  const { prototype } = Object.getPrototypeOf(Uint8Array)
+  return Function.prototype.call.bind(
+    Object.getOwnPropertyDescriptor(prototype, name)?.get as never,
+  )
+}

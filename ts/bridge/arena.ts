@@ -129,18 +129,14 @@ export class Outbound {
     return length
   }
 
-  /** Writes a part of some bytes for which there is {@link room}. */
-  writeBytes(from: Uint8Array, start: number, end: number): void {
-    this.#copy(from, start, end, this.#tail & MASK)
-    this.#take(end - start)
-  }
-
-  #copy(from: Uint8Array, start: number, end: number, to: number): void {
+  /** Writes bytes for which there is {@link room}, and of which there really are so many. */
+  writeBytes(from: Uint8Array, length: number): void {
     const bytes = this.#bytes
-    if (end - start <= 32)
-      for (let index = start; index < end; index++) bytes[to++] = from[index] as number
-    else if (start === 0 && end === from.length) bytes.set(from, to)
-    else bytes.set(from.subarray(start, end), to)
+    let to = this.#tail & MASK
+    if (length <= 32)
+      for (let index = 0; index < length; index++) bytes[to++] = from[index] as number
+    else bytes.set(from, to)
+    this.#take(length)
   }
 
   #take(length: number): void {

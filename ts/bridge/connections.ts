@@ -1,6 +1,7 @@
 /** The connections of a loop: who they are by slot, what has come for them, and what is to be sent. */
 
 import { callEach, corrupt, systemError } from '../errors.ts'
+import { partOf } from '../validate.ts'
 import { Inbound, Outbound, spoil } from './arena.ts'
 import { native, type NativeLoop } from './binding.ts'
 import type { Commands } from './commands.ts'
@@ -310,29 +311,32 @@ export class Connections {
     return Atomics.load(this.#words, at.SENT + slot)
   }
 
-  /** Has bytes sent: how many there were. */
-  write(slot: number, generation: number, data: string | Uint8Array): number {
+  /** Has a string or bytes of this length sent: how many bytes there were. */
+  write(slot: number, generation: number, data: string | Uint8Array, length: number): number {
     this.#soon()
-    if (typeof data !== 'string') return this.#writeBytes(slot, generation, data)
+    if (typeof data !== 'string') return this.#writeBytes(slot, generation, data, length)
     // No character is longer than three bytes in UTF-8, of those that have one place in a string.
-    const most = data.length * 3
-    if (most > PIECE_BYTES) return this.#writeBytes(slot, generation, Buffer.from(data))
+    const most = length * 3
+    if (most > PIECE_BYTES) {
+      const bytes = Buffer.from(data)
+      return this.#writeBytes(slot, generation, bytes, bytes.length)
+    }
     this.#makeRoom(most)
     const position = this.#outbound.position()
-    const length = this.#outbound.writeString(data)
-    this.#commands.send(slot, generation, position, length)
-    return length
+    const written = this.#outbound.writeString(data)
+    this.#commands.send(slot, generation, position, written)
+    return written
   }
 
-  #writeBytes(slot: number, generation: number, data: Uint8Array): number {
-    const { length } = data
+  #writeBytes(slot: number, generation: number, data: Uint8Array, length: number): number {
     let start = 0
     while (start < length) {
       const room = this.#makeRoom(Math.min(length - start, LEAST_PIECE_BYTES))
       const end = Math.min(length, start + Math.min(room, PIECE_BYTES))
       const position = this.#outbound.position()
-      this.#outbound.writeBytes(data, start, end)
-      this.#commands.send(slot, generation, position, end - start)
+      const part = end - start
+      this.#outbound.writeBytes(part === length ? data : partOf(data, start, end), part)
+      this.#commands.send(slot, generation, position, part)
       start = end
     }
     return length

@@ -184,7 +184,7 @@ export class End<State> implements Endpoint {
     let buffered = this.buffered()
     if (buffered + length > maxWriteBuffer) return this.#overflow()
     if (length > 0) {
-      const written = this.#connections.write(this.slot, this.generation, data)
+      const written = this.#connections.write(this.slot, this.generation, data, length)
       this.#written = (this.#written + written) | 0
       // Whether it has been sent by now or not: that is a matter of luck.
       buffered += written
