@@ -690,9 +690,12 @@ export interface LengthFraming {
 export interface ConnectionOptions {
   /** How what comes is cut into what `data` gets. Default `raw`: as it comes. */
   framing?: Framing
-  /** Bytes that wait to be sent, above which `write` returns false: 0 to 2^30. Default 65 536. */
+  /**
+   * Bytes that wait to be sent, above which `write` returns false: 0 to 2^30, and below `maxWriteBuffer`. Default 65 536,
+   * or half of `maxWriteBuffer` if that is less.
+   */
   highWaterMark?: number
-  /** Bytes at or below which `drain` comes after that. Default a quarter of `highWaterMark`. */
+  /** Bytes at or below which `drain` comes after that: 0 to `highWaterMark`. Default a quarter of it. */
   lowWaterMark?: number
   /** Bytes that may wait to be sent, 1 to 2^31 − 1; with more the connection is closed: `overflow`. Default 2^24. */
   maxWriteBuffer?: number

@@ -70,7 +70,7 @@ const fine: Record<
   Exclude<keyof ServerOptions, 'framing' | 'loops'>,
   (value: unknown) => boolean
 > = {
-  highWaterMark: isIn(16_384, 2 ** 30),
+  highWaterMark: isIn(16_384, 2 ** 24 - 1),
   lowWaterMark: isIn(0, 65_536),
   maxWriteBuffer: isIn(1, 2 ** 31 - 1),
   idleTimeoutMs: isTime,
@@ -105,6 +105,32 @@ eachDriver('options', async (t, stage) => {
   const { port } = serve(loop, log.handler)
   dial(stage, port).socket.end('unharmed')
   t.is(String((await log.closed()).chunks[0]), 'unharmed')
+})
+
+const marks: [
+  Partial<Record<'highWaterMark' | 'lowWaterMark' | 'maxWriteBuffer', number>>,
+  RegExp,
+][] = [
+  [{ highWaterMark: 10, lowWaterMark: 11 }, /"options\.lowWaterMark".* <= highWaterMark, 10/],
+  [{ lowWaterMark: 65_537 }, /"options\.lowWaterMark".* <= highWaterMark, 65536/],
+  [{ highWaterMark: 2 ** 24 }, /"options\.highWaterMark".* < maxWriteBuffer, 16777216/],
+  [{ highWaterMark: 10, maxWriteBuffer: 10 }, /"options\.highWaterMark".* < maxWriteBuffer, 10/],
+  [{ lowWaterMark: 10, maxWriteBuffer: 10 }, /"options\.lowWaterMark".* <= highWaterMark, 5/],
+  [{ lowWaterMark: 1, maxWriteBuffer: 1 }, /"options\.lowWaterMark".* <= highWaterMark, 0/],
+]
+
+eachDriver('marks that are out of order', (t, stage) => {
+  const loop = running(stage)
+  for (const [options, message] of marks) {
+    t.throws(() => new TcpServer(loop, {}, options), { instanceOf: RangeError, message })
+  }
+  for (const maxWriteBuffer of [1, 2, 65_536]) {
+    t.notThrows(() => new TcpServer(loop, {}, { maxWriteBuffer }))
+    t.notThrows(() => new TcpServer(loop, {}, { maxWriteBuffer, highWaterMark: 0 }))
+    const highWaterMark = maxWriteBuffer - 1
+    const options = { maxWriteBuffer, highWaterMark, lowWaterMark: highWaterMark }
+    t.notThrows(() => new TcpServer(loop, {}, options))
+  }
 })
 
 const framings: unknown[] = [

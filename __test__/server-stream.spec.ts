@@ -129,6 +129,31 @@ eachDriver('a slow reader has its peer wait', async (t, stage) => {
   t.is(into.count(), written)
 })
 
+eachDriver('where there is no room a stream waits for some', async (t, stage) => {
+  const { near, far, conns } = await streams(stage, { maxWriteBuffer: 10_000 })
+  const conn = conns[0] as Connection
+  const sizes: number[] = []
+  const { write } = conn
+  conn.write = (data) => {
+    sizes.push(data.length)
+    return write.call(conn, data)
+  }
+  const size = 20_000_000
+  near.end(Buffer.alloc(size))
+  // Nobody reads until the system takes no more.
+  let before = -1
+  await within('a standstill', async () => {
+    while (sizes.length !== before && !sizes.includes(0)) {
+      before = sizes.length
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
+  })
+  const into = sink()
+  await within('all of it', () => pipeline(far, into.stream))
+  t.is(into.count(), size)
+  t.false(sizes.includes(0))
+})
+
 eachDriver('a write of any size, whatever maxWriteBuffer is', async (t, stage) => {
   const { near, far } = await streams(stage, { maxWriteBuffer: 100_000, highWaterMark: 10_000 })
   const big = Buffer.alloc(5_000_000, 'abc')

@@ -250,9 +250,16 @@ eachDriver('a long string is an overflow', async (t, stage) => {
 
 eachDriver('as much as may wait is no overflow', async (t, stage) => {
   const { conn, client } = await linked(stage, { maxWriteBuffer: 1000 })
-  t.true(conn.write('€'.repeat(333)))
-  t.true(conn.write('x'))
+  for (const text of ['€'.repeat(333), 'x']) conn.write(text)
   t.is((await client.take(1000)).length, 1000)
+})
+
+eachDriver('however little may wait, write is false before it is too much', async (t, stage) => {
+  const { conn, client, log } = await linked(stage, { maxWriteBuffer: 1000 })
+  t.true(conn.write('x'.repeat(500)))
+  t.false(conn.write('x'))
+  await client.take(501)
+  await log.until('drain', () => log.lives[0]?.calls.includes('drain') === true)
 })
 
 eachDriver('write is false above highWaterMark, and drain comes', async (t, stage) => {

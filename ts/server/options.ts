@@ -8,9 +8,12 @@ import { type Framing, nativeFraming } from './framing.ts'
 export interface ConnectionOptions {
   /** How what comes is cut into what `data` gets. Default `raw`: as it comes. */
   framing?: Framing
-  /** Bytes that wait to be sent, above which `write` returns false: 0 to 2^30. Default 65 536. */
+  /**
+   * Bytes that wait to be sent, above which `write` returns false: 0 to 2^30, and below `maxWriteBuffer`. Default 65 536,
+   * or half of `maxWriteBuffer` if that is less.
+   */
   highWaterMark?: number
-  /** Bytes at or below which `drain` comes after that. Default a quarter of `highWaterMark`. */
+  /** Bytes at or below which `drain` comes after that: 0 to `highWaterMark`. Default a quarter of it. */
   lowWaterMark?: number
   /** Bytes that may wait to be sent, 1 to 2^31 − 1; with more the connection is closed: `overflow`. Default 2^24. */
   maxWriteBuffer?: number
@@ -78,8 +81,13 @@ export function resolveConnection(given: ConnectionOptions | undefined): Resolve
     from[name] === undefined ? 0 : duration(from[name], `options.${name}`, LONGEST_MS)
   const flag = (name: 'allowHalfOpen' | 'noDelay', missing: boolean) =>
     from[name] === undefined ? missing : boolean(from[name], `options.${name}`)
-  const highWaterMark = number('highWaterMark', 65_536, 0, 2 ** 30)
+  const maxWriteBuffer = number('maxWriteBuffer', 2 ** 24, 1, 2 ** 31 - 1)
+  const highWaterMark = number('highWaterMark', Math.min(65_536, maxWriteBuffer >> 1), 0, 2 ** 30)
   const lowWaterMark = number('lowWaterMark', highWaterMark >> 2, 0, 2 ** 30)
+  // Otherwise `write` is never false in time, or `drain` comes where there is no room.
+  if (highWaterMark >= maxWriteBuffer) {
+    throw outOfRange('options.highWaterMark', `< maxWriteBuffer, ${maxWriteBuffer}`, highWaterMark)
+  }
   if (lowWaterMark > highWaterMark) {
     throw outOfRange('options.lowWaterMark', `<= highWaterMark, ${highWaterMark}`, lowWaterMark)
   }
@@ -96,7 +104,7 @@ export function resolveConnection(given: ConnectionOptions | undefined): Resolve
       framing: nativeFraming(from.framing),
       highWaterMark,
       lowWaterMark,
-      maxWriteBuffer: number('maxWriteBuffer', 2 ** 24, 1, 2 ** 31 - 1),
+      maxWriteBuffer,
       idleTimeoutMs: time('idleTimeoutMs'),
       lifetimeMs: time('lifetimeMs'),
       noDelay: flag('noDelay', true),

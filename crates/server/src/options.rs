@@ -16,7 +16,8 @@ pub struct ConnectionOptions {
     pub framing: Arc<Framing>,
     /// Bytes that wait to be sent, above which [`write`](crate::Connection::write) is `false`. Default 64 KiB.
     pub high_water_mark: usize,
-    /// Bytes at or below which [`drain`](crate::ConnectionHandler::drain) comes after that. Default 16 KiB.
+    /// Bytes at or below which [`drain`](crate::ConnectionHandler::drain) comes after that. Default 16 KiB. It counts as
+    /// no more than `high_water_mark`, and as less than `max_write_buffer`: `drain` says that there is room.
     pub low_water_mark: usize,
     /// Bytes that may wait to be sent; with more the connection is closed. Default 16 MiB.
     pub max_write_buffer: usize,
@@ -34,6 +35,12 @@ pub struct ConnectionOptions {
 }
 
 impl ConnectionOptions {
+    /// The low-water mark, as it counts.
+    pub(crate) fn drained_at(&self) -> usize {
+        let below_max = self.max_write_buffer.saturating_sub(1);
+        self.low_water_mark.min(self.high_water_mark).min(below_max)
+    }
+
     /// Tells a socket. Listeners do not pass that on to what they accept, on every system.
     pub(crate) fn set_up(&self, stream: &TcpStream) -> io::Result<()> {
         if self.no_delay {

@@ -118,6 +118,29 @@ fn drain_comes_once_below_the_low_water_mark() {
 }
 
 #[test]
+fn drain_says_that_there_is_room_whatever_the_low_water_mark_is() {
+    for high in [0, usize::MAX] {
+        within_patience(move || {
+            let mut rig = Rig::new(move |conn, call| {
+                if matches!(call, Open | Drain) {
+                    let waits = conn.buffered();
+                    assert!(waits <= high && waits < 4 * MIB, "{waits} bytes wait");
+                    conn.write(&vec![0; 4 * MIB - waits]);
+                    conn.want_drain();
+                }
+            });
+            let (_, address) = rig.serve(with(|it| {
+                it.high_water_mark = high;
+                it.low_water_mark = usize::MAX;
+                it.max_write_buffer = 4 * MIB;
+            }));
+            let _client = rig.client(address);
+            rig.linger(util::SILENCE);
+        });
+    }
+}
+
+#[test]
 fn more_than_may_wait_closes_with_a_reset() {
     within_patience(|| {
         let mut rig = Rig::new(|conn, call| {

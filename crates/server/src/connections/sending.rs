@@ -79,7 +79,7 @@ impl Connections {
         // Whoever waits for it after the end waits for all to be sent.
         let few = match body.ending {
             true => 0,
-            false => body.options.low_water_mark,
+            false => body.options.drained_at(),
         };
         let is_drained = body.outbox.len() <= few && !body.connecting && body.closing.is_none();
         if is_drained && std::mem::take(&mut body.wants_drain) {
