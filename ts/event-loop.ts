@@ -251,3 +251,9 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
     ]
   }
 }
+
+/** What a server, or a connection, of a loop goes to; throws if that is none, or closed. @internal */
+export function bridgeOf(loop: unknown): Bridge<never, never> {
+  if (!(loop instanceof EventLoop)) throw invalidType('loop', 'an EventLoop', loop)
+  return loop[kBridge]() as Bridge<never, never>
+}

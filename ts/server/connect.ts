@@ -1,8 +1,6 @@
 import { native } from '../bridge/binding.ts'
-import { kBridge } from '../bridge/bridge.ts'
-import type { Bridge } from '../bridge/bridge.ts'
-import { invalidType, LoopError, systemError } from '../errors.ts'
-import { EventLoop } from '../event-loop.ts'
+import { LoopError, systemError } from '../errors.ts'
+import { bridgeOf, type EventLoop } from '../event-loop.ts'
 import { type AddressLike, parseAddress } from '../net/address.ts'
 import { type Connection, End } from './connection.ts'
 import type { ConnectionHandler } from './connection-handler.ts'
@@ -55,10 +53,4 @@ export function connect<State = unknown>(
     connections.add(end)
     bridge.pumpSoon()
   })
-}
-
-/** @internal */
-export function bridgeOf(loop: EventLoop<never, never>): Bridge<never, never> {
-  if (!(loop instanceof EventLoop)) throw invalidType('loop', 'an EventLoop', loop)
-  return loop[kBridge]() as Bridge<never, never>
 }

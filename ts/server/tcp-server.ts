@@ -2,7 +2,7 @@ import type { Bridge } from '../bridge/bridge.ts'
 import { native } from '../bridge/binding.ts'
 import type { Acceptor, Endpoint } from '../bridge/connections.ts'
 import { LoopError, systemError } from '../errors.ts'
-import { EventLoop } from '../event-loop.ts'
+import { bridgeOf, EventLoop } from '../event-loop.ts'
 import {
   type AddressLike,
   parseAddress,
@@ -11,7 +11,6 @@ import {
 } from '../net/address.ts'
 import { duration, options as optional } from '../validate.ts'
 import { checkHandler } from './check-handler.ts'
-import { bridgeOf } from './connect.ts'
 import { type Connection, End, type Origin } from './connection.ts'
 import type { CloseReason, ServerHandler } from './connection-handler.ts'
 import { type ResolvedServerOptions, resolveServer, type ServerOptions } from './options.ts'
