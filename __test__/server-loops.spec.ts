@@ -9,6 +9,7 @@ import { EventLoop, LoopError, type ServerOptions, TcpServer } from 'miolo'
 
 import { within } from './support/deadline.ts'
 import { throwsCode } from './support/errors.ts'
+import { Program } from './support/program.ts'
 
 function serve(options: ServerOptions) {
   const loop = new EventLoop()
@@ -211,4 +212,49 @@ test.serial('a loop that is closed closes the others', async (t) => {
   await within('the run', () => run)
   t.is(server.connections.size, 0)
   await within('the server', () => server.close())
+})
+
+/** Tries to make servers of more loops than there are descriptors for, on a loop that runs. */
+const TOO_MANY = `
+  import { readdirSync } from 'node:fs'
+  import { EventLoop, TcpServer } from 'miolo'
+  const loop = new EventLoop({ driver: 'thread' })
+  new TcpServer(loop, {})
+  void loop.run({})
+  const held = async () => {
+    await new Promise(setImmediate)
+    return ['fd', 'task'].map((what) => readdirSync('/proc/self/' + what).length)
+  }
+  const before = await held()
+  const codes = []
+  for (let count = 0; count < 3; count++) {
+    try {
+      new TcpServer(loop, {}, { loops: 64 })
+    } catch (error) {
+      codes.push(error.code)
+    }
+  }
+  console.log(JSON.stringify({ codes, before, after: await held() }))
+  loop.close()
+`
+
+test.serial('where not all can be made, none is left', async (t) => {
+  if (process.platform !== 'linux') {
+    t.pass()
+    return
+  }
+  const limited = ['sh', '-c', 'ulimit -n 64 && exec "$0" "$@"'] as const
+  const program = new Program([
+    ...limited,
+    process.execPath,
+    '--input-type=module',
+    '--eval',
+    TOO_MANY,
+  ])
+  t.teardown(() => program.close())
+  const { stdout, stderr, code } = await program.ended()
+  t.is(code, 0, stderr)
+  const { codes, before, after } = JSON.parse(stdout)
+  t.deepEqual(codes, ['EMFILE', 'EMFILE', 'EMFILE'])
+  t.deepEqual(after, before)
 })

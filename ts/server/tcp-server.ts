@@ -39,7 +39,7 @@ export class TcpServer<State = unknown> {
   readonly #handler: ServerHandler<State>
   /** Its place in each of the loops that serve it; the first, which is the user's, accepts for all. */
   readonly #seats: Seat[]
-  /** The other loops, which run when the first does. */
+  /** The other loops, which follow the first: they run when it does. */
   readonly #helpers: EventLoop[] = []
   readonly #open = new Map<Connection<State>, End<State>>()
   #closed: ClosedConnections = {}
@@ -64,18 +64,23 @@ export class TcpServer<State = unknown> {
     checkHandler(handler)
     this.#handler = handler
     const resolved = resolveServer(options)
-    for (let index = 1; index < resolved.loops; index++) {
-      // They follow the first, which alone keeps the process alive.
-      const helper = new EventLoop({ driver: 'thread' }).unref()
-      this.#helpers.push(helper)
-      bridge.addFollower(helper)
+    try {
+      for (let index = 1; index < resolved.loops; index++) {
+        // The first alone keeps the process alive.
+        this.#helpers.push(new EventLoop({ driver: 'thread' }).unref())
+      }
+      const others = this.#helpers.map((helper) => this.#sit(bridgeOf(helper), resolved))
+      // The user's loop comes last, and learns of nothing that has failed.
+      const first = this.#sit(bridge, resolved)
+      for (const { bridge, id } of others) {
+        native.serverSpread(first.bridge.native, first.id, bridge.native, id)
+      }
+      this.#seats = [first, ...others]
+    } catch (error) {
+      for (const helper of this.#helpers) helper.close()
+      throw error
     }
-    const loops = [loop, ...this.#helpers] as EventLoop<never, never>[]
-    this.#seats = loops.map((each) => this.#sit(bridgeOf(each), resolved))
-    const [first, ...others] = this.#seats as [Seat, ...Seat[]]
-    for (const { bridge, id } of others) {
-      native.serverSpread(first.bridge.native, first.id, bridge.native, id)
-    }
+    for (const helper of this.#helpers) bridge.addFollower(helper)
   }
 
   #sit(bridge: Bridge<never, never>, options: ResolvedServerOptions): Seat {
