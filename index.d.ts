@@ -796,7 +796,10 @@ export declare class TcpServer<State = unknown> {
   get connections(): Iterable<Connection<State>> & {
     readonly size: number
   }
-  /** How many connections were refused because of the limits: each was closed at once, and never open. */
+  /**
+   * How many connections were refused because of the limits: each was closed at once, and never open. It can be asked for
+   * when the server, or its loop, is closed, too.
+   */
   get refused(): number
   /**
    * Accepts no more, and ends every connection once what was written to it has been sent. Those that have not ended

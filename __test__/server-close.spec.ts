@@ -239,6 +239,25 @@ eachDriver('what was refused can be asked for after it, too', async (t, stage) =
   t.is(server.refused, 1)
 })
 
+eachDriver('what was refused can be asked for after the loop, too', async (t, stage) => {
+  for (const isClosing of [false, true]) {
+    const log = journal({ close: () => void counts.push(server.refused) })
+    const loop = running(stage)
+    const { server, port } = serve(loop, log.handler, { maxConnections: 1, loops: 2 })
+    const counts = [server.refused]
+    dial(stage, port)
+    await log.opened()
+    for (let count = 0; count < 3; count++) await dial(stage, port).over()
+    const done = isClosing ? closing(server) : undefined
+    loop.close()
+    t.is(server.refused, 3)
+    await done
+    await closing(server)
+    t.is(server.refused, 3)
+    t.deepEqual(counts, [0, 3])
+  }
+})
+
 eachDriver('connections that this side began go on', async (t, stage) => {
   const loop = running(stage)
   const log = journal({ data: (conn, chunk) => void conn.write(chunk) })

@@ -45,9 +45,8 @@ export class TcpServer<State = unknown> {
   #closed: ClosedConnections = {}
   #closing: Promise<ClosedConnections> | undefined
   #finish: (() => void) | undefined
-  #refusedAtClose = 0
-  /** No loop knows of it any more. */
-  #hasLeft = false
+  /** What there was when it left its loops, which know nothing of it any more. */
+  #refusedAtClose: number | undefined
 
   /**
    * Makes a server that does not listen yet.
@@ -135,12 +134,14 @@ export class TcpServer<State = unknown> {
     }
   }
 
-  /** How many connections were refused because of the limits: each was closed at once, and never open. */
+  /**
+   * How many connections were refused because of the limits: each was closed at once, and never open. It can be asked for
+   * when the server, or its loop, is closed, too.
+   */
   get refused(): number {
-    if (this.#hasLeft || this.#isClosed()) return this.#refusedAtClose
-    return this.#seats
-      .filter(({ bridge }) => !bridge.closed)
-      .reduce((count, { bridge, id }) => count + native.serverRefused(bridge.native, id), 0)
+    if (this.#refusedAtClose !== undefined) return this.#refusedAtClose
+    const refused = ({ bridge, id }: Seat) => native.serverRefused(bridge.native, id)
+    return this.#seats.reduce((count, seat) => count + refused(seat), 0)
   }
 
   /**
@@ -187,7 +188,6 @@ export class TcpServer<State = unknown> {
 
   #leave(): void {
     this.#refusedAtClose = this.refused
-    this.#hasLeft = true
     for (const { bridge, id } of this.#seats) {
       if (bridge.closed) continue
       bridge.connections().removeServer(id)

@@ -1,6 +1,7 @@
 //! The functions behind TypeScript's `EventLoop`.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::ffi::c_void;
 use std::io;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use miolo_bridge::{Layout, layout};
+use miolo_server::ServerId;
 use napi::bindgen_prelude::{Buffer, Function};
 use napi::{Either, Env, Error, JsValue, Result, Status, sys};
 use napi_derive::napi;
@@ -32,6 +34,8 @@ pub struct LoopHandle {
     driver: RefCell<Option<Driver>>,
     lanes: RefCell<Option<Shared>>,
     connections: RefCell<Option<Pinned>>,
+    /// How many connections each server had refused when the loop was closed.
+    pub refused_at_close: RefCell<HashMap<ServerId, u64>>,
     /// Dropped last: everything else may look into it.
     memory: RefCell<Option<Pinned>>,
     closed: Cell<bool>,
@@ -138,6 +142,7 @@ pub fn loop_open(
         driver: RefCell::new(None),
         lanes: RefCell::new(None),
         connections: RefCell::new(None),
+        refused_at_close: RefCell::default(),
         memory: RefCell::new(Some(memory)),
         closed: Cell::new(false),
     })))
@@ -429,6 +434,12 @@ impl LoopHandle {
             let closed = left.wrapping_add(layout::QUEUE_CLOSED);
             words.get(layout::ENTERED).store(closed, Ordering::SeqCst);
         }
+        let refusals = self.crank.with_forwarder(|forwarder| {
+            let connections = forwarder.connections()?;
+            Some(connections.table.refusals())
+        });
+        self.refused_at_close
+            .replace(refusals.flatten().unwrap_or_default());
         // Nothing looks into the memory from here on, so it may go.
         self.crank.end();
         if let Some(shared) = self.lanes.borrow_mut().take() {

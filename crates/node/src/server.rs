@@ -179,13 +179,15 @@ pub fn server_remove(handle: Handle<LoopHandle>, server: u32) {
     });
 }
 
-/// How many connections a server has refused because of its limits.
+/// How many connections a server has refused because of its limits, also when the loop is closed.
 #[napi(catch_unwind)]
 pub fn server_refused(handle: Handle<LoopHandle>, server: u32) -> f64 {
+    let server = ServerId::new(server);
     let refused = at(&handle, |_, connections| {
-        Ok(connections.table.refused(ServerId::new(server)))
+        Ok(connections.table.refused(server))
     });
-    refused.unwrap_or(0) as f64
+    let at_close = || handle.refused_at_close.borrow().get(&server).copied();
+    refused.ok().or_else(at_close).unwrap_or(0) as f64
 }
 
 /// How many connections a server has accepted that have not ended, whether JavaScript knows of them by now or not.

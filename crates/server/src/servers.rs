@@ -123,6 +123,12 @@ impl Servers {
         server.map_or(0, |server| server.refused)
     }
 
+    pub(crate) fn refusals(&self) -> HashMap<ServerId, u64> {
+        let each = self.servers.iter();
+        each.map(|(&number, server)| (ServerId(number), server.refused))
+            .collect()
+    }
+
     /// A connection is to be one of a server's, in this table, if that has not been removed: how it behaves.
     pub(crate) fn join(&mut self, server: ServerId) -> Option<Arc<ConnectionOptions>> {
         let server = self.servers.get_mut(&server.0)?;

@@ -4,7 +4,7 @@ mod accepting;
 mod reading;
 mod sending;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -160,6 +160,11 @@ impl Connections {
     /// How many connections a server has refused because of its limits.
     pub fn refused(&self, server: ServerId) -> u64 {
         self.servers.refused(server)
+    }
+
+    /// The same of each server that has not been removed.
+    pub fn refusals(&self) -> HashMap<ServerId, u64> {
+        self.servers.refusals()
     }
 
     /// How many connections of a server's there are in this table.
