@@ -682,7 +682,10 @@ export interface LengthFraming {
   inclusive?: boolean
   /** Whether `data` gets what follows the length only, or the whole frame. Default true where `offset` is 0. */
   strip?: boolean
-  /** The most bytes of a whole frame; with more, the connection is closed. Default 1 048 576. */
+  /**
+   * The most bytes of a whole frame, what comes before the length and the length itself among them; with more, the
+   * connection is closed. Default 1 048 576.
+   */
   maxLength?: number
 }
 

@@ -2,7 +2,7 @@
 
 import type { ExecutionContext } from 'ava'
 import fc from 'fast-check'
-import { connect, type ServerOptions, TcpServer } from 'miolo'
+import { connect, type Framing, type ServerOptions, TcpServer } from 'miolo'
 
 import { within } from './support/deadline.ts'
 import { eachDriver } from './support/drivers.ts'
@@ -153,6 +153,10 @@ const framings: unknown[] = [
   { length: 2, inclusive: 1 },
   { length: 2, strip: 'no' },
   { length: 2, maxLength: 1e300 },
+  { delimiter: '\n', length: 2 },
+  { length: 2, maxLength: 1 },
+  { length: 2, offset: 10, maxLength: 11 },
+  { length: 4, offset: 1, maxLength: 4, strip: true, inclusive: true },
 ]
 
 eachDriver('framing', (t, stage) => {
@@ -166,6 +170,19 @@ eachDriver('framing', (t, stage) => {
       () => new TcpServer(loop, {}, { framing } as never),
     )
   }
+})
+
+eachDriver('framing that is refused says why, and its neighbour is taken', (t, stage) => {
+  const loop = running(stage)
+  const make = (framing: object) => () => new TcpServer(loop, {}, { framing: framing as Framing })
+  const both = /"options\.framing" argument must be .*a delimiter or a length, not both/
+  t.throws(make({ delimiter: 'x', length: 1 }), { instanceOf: TypeError, message: both })
+  const header = /"options\.framing\.maxLength" .* >= 12, the bytes of the header/
+  const framing = { length: 2, offset: 10 }
+  t.throws(make({ ...framing, maxLength: 11 }), { instanceOf: RangeError, message: header })
+  t.notThrows(make({ ...framing, maxLength: 12 }))
+  t.notThrows(make({ ...framing, delimiter: undefined, maxLength: 12 }))
+  t.notThrows(make({ delimiter: 'x', length: undefined }))
 })
 
 eachDriver('loops and handlers', (t, stage) => {

@@ -1,5 +1,5 @@
 import type { NativeFraming } from '../bridge/binding.ts'
-import { invalidType, invalidValue } from '../errors.ts'
+import { invalidType, invalidValue, outOfRange } from '../errors.ts'
 import { boolean, integer, word } from '../validate.ts'
 
 /**
@@ -32,7 +32,10 @@ export interface LengthFraming {
   inclusive?: boolean
   /** Whether `data` gets what follows the length only, or the whole frame. Default true where `offset` is 0. */
   strip?: boolean
-  /** The most bytes of a whole frame; with more, the connection is closed. Default 1 048 576. */
+  /**
+   * The most bytes of a whole frame, what comes before the length and the length itself among them; with more, the
+   * connection is closed. Default 1 048 576.
+   */
   maxLength?: number
 }
 
@@ -47,16 +50,19 @@ export function nativeFraming(framing: Framing | undefined): NativeFraming {
   if (typeof framing !== 'object' || framing === null || isArray(framing)) {
     throw invalidType('options.framing', EXPECTED, framing)
   }
-  if ('delimiter' in framing) return delimiterFraming(framing)
-  if ('length' in framing) return lengthFraming(framing)
-  throw invalidValue('options.framing', EXPECTED, framing)
+  const { delimiter, length } = framing as Partial<DelimiterFraming & LengthFraming>
+  if ((delimiter === undefined) === (length === undefined)) {
+    throw invalidValue('options.framing', EXPECTED, framing)
+  }
+  if (delimiter !== undefined) return delimiterFraming(framing as DelimiterFraming)
+  return lengthFraming(framing as LengthFraming)
 }
 
 function isArray(value: object): boolean {
   return Array.isArray(value) || ArrayBuffer.isView(value)
 }
 
-const EXPECTED = "'raw', 'lines', or an object with a delimiter or a length"
+const EXPECTED = "'raw', 'lines', or an object with a delimiter or a length, not both"
 
 function delimiterFraming({ delimiter, maxLength = 65_536 }: DelimiterFraming): NativeFraming {
   if (typeof delimiter !== 'string' && !(delimiter instanceof Uint8Array)) {
@@ -78,9 +84,14 @@ function lengthFraming(framing: LengthFraming): NativeFraming {
     throw invalidValue('options.framing.length', '1, 2 or 4', length)
   }
   integer(offset, 'options.framing.offset', 0, 65_535)
+  const max = integer(maxLength, 'options.framing.maxLength', 1, MOST)
+  const header = offset + length
+  if (max < header) {
+    throw outOfRange('options.framing.maxLength', `>= ${header}, the bytes of the header`, max)
+  }
   return {
     kind: 'length',
-    max: integer(maxLength, 'options.framing.maxLength', 1, MOST),
+    max,
     lengthBytes: length,
     littleEndian: word(endian, 'options.framing.endian', ['big', 'little']) === 'little',
     offset,
