@@ -777,7 +777,7 @@ export type ClosedConnections = Partial<Record<CloseReason, number>>
  * await loop.run({})
  * ```
  */
-export declare class TcpServer<State = unknown> {
+export declare class TcpServer<State = unknown> implements AsyncDisposable {
   #private
   /**
    * Makes a server that does not listen yet.
@@ -813,6 +813,11 @@ export declare class TcpServer<State = unknown> {
    * @throws `TypeError` or `RangeError` for a deadline that is none.
    */
   close(options?: CloseOptions): Promise<ClosedConnections>
+  /**
+   * {@link close} without a deadline, at the end of an `await using` block. The loop has to run until no connection is
+   * left, or to be closed: who leaves the block otherwise waits for ever.
+   */
+  [Symbol.asyncDispose](): Promise<void>
 }
 
 export {}

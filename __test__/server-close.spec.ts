@@ -228,6 +228,22 @@ eachDriver('after the loop it resolves at once', async (t, stage) => {
   t.throws(() => server.listen({ host: '127.0.0.1', port }), { code: 'ERR_MIOLO_CLOSED' })
 })
 
+eachDriver('await using closes it at the end of its block', async (t, stage) => {
+  const log = journal()
+  const client = await within('the block', async () => {
+    await using server = new TcpServer(running(stage), log.handler)
+    const { port } = server.listen('127.0.0.1:0')
+    const polite = dial(stage, port)
+    await log.opened()
+    log.lives[0]?.conn.write('bye')
+    void polite.over().then(() => polite.socket.end())
+    return polite
+  })
+  t.is(client.received.toString(), 'bye')
+  t.is(log.lives[0]?.reason, 'end')
+  t.is(await new TcpServer(running(stage), {})[Symbol.asyncDispose](), undefined)
+})
+
 eachDriver('what was refused can be asked for after it, too', async (t, stage) => {
   const log = journal()
   const { server, port } = serve(running(stage), log.handler, { maxConnections: 1 })

@@ -35,7 +35,7 @@ export type ClosedConnections = Partial<Record<CloseReason, number>>
  * await loop.run({})
  * ```
  */
-export class TcpServer<State = unknown> {
+export class TcpServer<State = unknown> implements AsyncDisposable {
   readonly #handler: ServerHandler<State>
   /** Its place in each of the loops that serve it; the first, which is the user's, accepts for all. */
   readonly #seats: Seat[]
@@ -160,6 +160,14 @@ export class TcpServer<State = unknown> {
     // A deadline may be set later, too.
     if (patience >= 0 && this.#finish !== undefined) this.#shutDown(patience)
     return this.#closing
+  }
+
+  /**
+   * {@link close} without a deadline, at the end of an `await using` block. The loop has to run until no connection is
+   * left, or to be closed: who leaves the block otherwise waits for ever.
+   */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
   }
 
   #close(patience: number): Promise<ClosedConnections> {
