@@ -8,7 +8,7 @@ import { type Evented, registrable } from './net/evented.ts'
 import { PollOpt } from './poll-opt.ts'
 import { Sender } from './sender.ts'
 import type { TimeoutHandle } from './timeout-handle.ts'
-import { duration, integer, object } from './validate.ts'
+import { checkHandler, duration, integer } from './validate.ts'
 
 const CALLBACKS = ['ready', 'notify', 'timeout', 'interrupted', 'tick'] as const
 /** What setTimeout can wait for. */
@@ -224,13 +224,7 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
   /** What `run`, `runOnce` and `runSync` ask for. */
   #checkRunnable(handler: Handler<Timeout, Message>): void {
     this.#checkOpen()
-    object(handler, 'handler')
-    for (const name of CALLBACKS) {
-      const callback: unknown = handler[name]
-      if (callback !== undefined && typeof callback !== 'function') {
-        throw invalidType(`handler.${name}`, 'a function', callback)
-      }
-    }
+    checkHandler(handler, CALLBACKS)
     if (this.#bridge.isActive()) throw new LoopError('ERR_MIOLO_RUNNING')
   }
 

@@ -44,6 +44,18 @@ export function object<T extends object>(value: T, name: string): T {
   return value
 }
 
+/** A handler: an object whose callbacks, of those that it has, are functions. */
+export function checkHandler<T extends object>(handler: T, callbacks: readonly string[]): T {
+  object(handler, 'handler')
+  for (const name of callbacks) {
+    const callback = (handler as Record<string, unknown>)[name]
+    if (callback !== undefined && typeof callback !== 'function') {
+      throw invalidType(`handler.${name}`, 'a function', callback)
+    }
+  }
+  return handler
+}
+
 /** Bytes: a Uint8Array, a Buffer among them. */
 export function bytes(value: unknown, name: string): Uint8Array {
   if (!isUint8Array(value)) throw invalidType(name, 'a Uint8Array', value)

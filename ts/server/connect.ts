@@ -2,9 +2,9 @@ import { native } from '../bridge/binding.ts'
 import { LoopError, systemError } from '../errors.ts'
 import { bridgeOf, type EventLoop } from '../event-loop.ts'
 import { type AddressLike, parseAddress } from '../net/address.ts'
+import { checkHandler } from '../validate.ts'
 import { type Connection, End } from './connection.ts'
-import type { ConnectionHandler } from './connection-handler.ts'
-import { checkHandler } from './check-handler.ts'
+import { CALLBACKS, type ConnectionHandler } from './connection-handler.ts'
 import { type ConnectOptions, resolveConnect } from './options.ts'
 
 /**
@@ -23,7 +23,7 @@ export function connect<State = unknown>(
 ): Promise<Connection<State>> {
   const bridge = bridgeOf(loop)
   const { text, address: where } = parseAddress(address)
-  checkHandler(handler)
+  checkHandler(handler, CALLBACKS)
   const resolved = resolveConnect(options)
   const connections = bridge.connections()
   const { native: nativeOptions, connectTimeoutMs } = resolved

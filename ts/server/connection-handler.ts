@@ -42,6 +42,9 @@ export const REASONS: readonly CloseReason[] = [
   'error',
 ]
 
+/** The names of the callbacks, a server's among them. @internal */
+export const CALLBACKS = ['open', 'data', 'end', 'drain', 'close', 'error'] as const
+
 /**
  * What happens to connections. Every callback may be left out. For each connection there is one `open`, then what
  * comes, then one `close`.

@@ -9,10 +9,9 @@ import {
   type SocketAddress,
   socketAddress,
 } from '../net/address.ts'
-import { duration, options as optional } from '../validate.ts'
-import { checkHandler } from './check-handler.ts'
+import { checkHandler, duration, options as optional } from '../validate.ts'
 import { type Connection, End, type Origin } from './connection.ts'
-import type { CloseReason, ServerHandler } from './connection-handler.ts'
+import { CALLBACKS, type CloseReason, type ServerHandler } from './connection-handler.ts'
 import { type ResolvedServerOptions, resolveServer, type ServerOptions } from './options.ts'
 
 /** How {@link TcpServer.close} goes about it. */
@@ -60,8 +59,7 @@ export class TcpServer<State = unknown> implements AsyncDisposable {
     options?: ServerOptions,
   ) {
     const bridge = bridgeOf(loop)
-    checkHandler(handler)
-    this.#handler = handler
+    this.#handler = checkHandler(handler, CALLBACKS)
     const resolved = resolveServer(options)
     try {
       for (let index = 1; index < resolved.loops; index++) {
