@@ -66,7 +66,7 @@ impl Connections {
         }
     }
 
-    pub(super) fn read_raw<C: ConnectionHandler>(
+    fn read_raw<C: ConnectionHandler>(
         &mut self,
         slot: u32,
         limit: usize,
@@ -88,7 +88,7 @@ impl Connections {
 
     /// Hands over the frames that are held, then reads and hands over those that are whole. `None`: nothing was read,
     /// since the framer has more than is taken now.
-    pub(super) fn read_frames<C: ConnectionHandler>(
+    fn read_frames<C: ConnectionHandler>(
         &mut self,
         slot: u32,
         limit: usize,
@@ -112,12 +112,7 @@ impl Connections {
     }
 
     /// Has the framer cut bytes into frames, and these handed over for as long as they are taken.
-    pub(super) fn feed<C: ConnectionHandler>(
-        &mut self,
-        slot: u32,
-        bytes: &[u8],
-        handler: &mut C,
-    ) -> Fed {
+    fn feed<C: ConnectionHandler>(&mut self, slot: u32, bytes: &[u8], handler: &mut C) -> Fed {
         let Some(mut framer) = self.body_mut(slot).framer.take() else {
             return Fed::Drained;
         };
@@ -141,7 +136,7 @@ impl Connections {
     }
 
     /// The end of what the peer sends.
-    pub(super) fn end_in<C: ConnectionHandler>(&mut self, slot: u32, handler: &mut C) {
+    fn end_in<C: ConnectionHandler>(&mut self, slot: u32, handler: &mut C) {
         let body = self.body_mut(slot);
         body.ended_in = true;
         body.readable = false;
@@ -162,7 +157,7 @@ impl Connections {
         }
     }
 
-    pub(super) fn take_scratch(&mut self) -> Vec<u8> {
+    fn take_scratch(&mut self) -> Vec<u8> {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.resize(READ_SIZE, 0);
         scratch

@@ -40,12 +40,8 @@ impl Connections {
         self.keep_lent();
     }
 
-    pub(super) fn flush_one<H, C>(
-        &mut self,
-        event_loop: &mut EventLoop<H>,
-        slot: u32,
-        handler: &mut C,
-    ) where
+    fn flush_one<H, C>(&mut self, event_loop: &mut EventLoop<H>, slot: u32, handler: &mut C)
+    where
         H: Handler,
         C: ConnectionHandler,
     {
@@ -95,7 +91,7 @@ impl Connections {
     }
 
     /// Takes the connection out and tells of it.
-    pub(super) fn finish<H, C>(&mut self, event_loop: &mut EventLoop<H>, slot: u32, handler: &mut C)
+    fn finish<H, C>(&mut self, event_loop: &mut EventLoop<H>, slot: u32, handler: &mut C)
     where
         H: Handler,
         C: ConnectionHandler,
