@@ -71,6 +71,8 @@ eachWay('readiness of more sockets than the ring has places', async (t, stage) =
     },
   })
   t.true(perSocket.every((each) => each === rounds))
+  // The other half is for messages and timeouts.
+  t.true(loop.metrics().ring.highWater <= TINY.eventCapacity / 2)
 })
 
 eachWay('level readiness of more sockets than the ring has places', async (t, stage) => {

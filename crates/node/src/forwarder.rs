@@ -275,7 +275,7 @@ impl Forwarder {
         self.outlet.fault()
     }
 
-    /// Writes the records that once found no room.
+    /// Writes the records that once found no room, those of readiness into their half of the ring only.
     fn announce(&mut self) {
         if let Some(connections) = &mut self.connections {
             connections.announce(&mut self.outlet);
@@ -287,7 +287,7 @@ impl Forwarder {
             self.interrupted = false;
             self.write(layout::EVENT_INTERRUPTED, 0, 0, 0);
         }
-        while self.outlet.can_write() {
+        while self.outlet.can_write() && self.outlet.has_room_to_spare() {
             let Some((slot, generation)) = self.unannounced.pop_front() else {
                 break;
             };
