@@ -39,7 +39,7 @@ pub struct Connections {
 /// What the table calls, but for the event ring, which is everybody's.
 struct Inlet {
     inbound: ArenaWriter,
-    outbound_taken: Words,
+    sent: Words,
     /// Records that found no room in the ring. At most four for each connection.
     deferred: VecDeque<Record>,
     /// Frames that the arena is too small for.
@@ -65,7 +65,7 @@ impl Connections {
                     arena(layout::INBOUND),
                     memory.window(layout::INBOUND_HEAD, 1),
                 ),
-                outbound_taken: memory.window(layout::SENT, layout::MAX_CONNECTIONS),
+                sent: memory.window(layout::SENT, layout::MAX_CONNECTIONS),
                 deferred: VecDeque::new(),
                 large: VecDeque::new(),
                 large_bytes: 0,
@@ -323,7 +323,7 @@ impl ConnectionHandler for Sink<'_> {
     }
 
     fn sent(&mut self, conn: ConnectionId, count: usize) {
-        let word = self.inlet.outbound_taken.get(conn.slot() as usize);
+        let word = self.inlet.sent.get(conn.slot() as usize);
         // The count goes on with the next connection in this slot: JavaScript may still look at the last one's.
         let total = word.load(Ordering::Relaxed).wrapping_add(count as u32);
         word.store(total, Ordering::Release);

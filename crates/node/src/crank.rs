@@ -564,7 +564,7 @@ impl Crank {
 
     /// Whether the loop has failed, by now or before: then it is turned no more.
     fn has_failed(&self, state: &mut State) -> bool {
-        if let Some(fault) = state.forwarder.fault() {
+        if let Some(fault) = state.forwarder.take_fault() {
             self.fail(state, fault);
         }
         state.fault.is_some()

@@ -271,8 +271,8 @@ impl Forwarder {
     }
 
     /// Takes the error, if JavaScript's memory held what it may not.
-    pub fn fault(&mut self) -> Option<String> {
-        self.outlet.fault()
+    pub fn take_fault(&mut self) -> Option<String> {
+        self.outlet.take_fault()
     }
 
     /// Writes the records that once found no room, those of readiness into their half of the ring only.

@@ -116,7 +116,7 @@ impl Outlet {
     }
 
     /// Takes the reason why it cannot.
-    pub fn fault(&mut self) -> Option<String> {
+    pub fn take_fault(&mut self) -> Option<String> {
         self.fault.take()
     }
 }
