@@ -142,7 +142,7 @@ impl Connections {
     }
 
     /// Writes the records that found no room, for which there is some now, and has the table go on where it found none.
-    pub fn announce(&mut self, outlet: &mut Outlet) {
+    pub fn write_deferred(&mut self, outlet: &mut Outlet) {
         while !self.inlet.deferred.is_empty() && outlet.can_write() && outlet.has_room_to_spare() {
             if let Some(record) = self.inlet.deferred.pop_front() {
                 outlet.write(record);
@@ -170,7 +170,7 @@ impl Connections {
             return false;
         }
         let (table, mut sink) = self.split(outlet);
-        sink.has_room_to_announce() || table.is_fed(&mut sink)
+        sink.has_room_for_deferred() || table.is_fed(&mut sink)
     }
 
     /// Who beside this loop serves a server's connections.
@@ -226,7 +226,7 @@ impl Sink<'_> {
         self.inlet.deferred.is_empty() && self.outlet.has_room_to_spare()
     }
 
-    fn has_room_to_announce(&self) -> bool {
+    fn has_room_for_deferred(&self) -> bool {
         !self.inlet.deferred.is_empty() && self.outlet.has_room_to_spare()
     }
 

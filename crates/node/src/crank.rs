@@ -204,7 +204,7 @@ impl Crank {
             return Err(io::Error::other("the loop has failed"));
         }
         if state.forwarder.take_published() {
-            self.announce(state);
+            self.ring_for_events(state);
         }
         Ok(())
     }
@@ -223,7 +223,7 @@ impl Crank {
             state.forwarder.take_in(&mut state.event_loop);
             state.forwarder.take_earliest();
             if state.forwarder.take_published() {
-                self.announce(state);
+                self.ring_for_events(state);
                 if self.js_polls.load(Ordering::Relaxed) {
                     return Some(Duration::ZERO);
                 }
@@ -427,7 +427,7 @@ impl Crank {
     }
 
     /// Something is in the event ring: rings for JavaScript if it has said that it sleeps.
-    fn announce(&self, state: &mut State) {
+    fn ring_for_events(&self, state: &mut State) {
         if self.js_parking.ring() && !self.js_polls.load(Ordering::Relaxed) {
             state.forwarder.add(layout::METRIC_DOORBELLS_TO_JS, 1);
             self.doorbell.ring();

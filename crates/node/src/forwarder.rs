@@ -52,7 +52,7 @@ pub struct Forwarder {
     messages_per_tick: usize,
     capacity: u32,
     /// Ready registrations whose record found the ring full. Each is there at most once.
-    unannounced: VecDeque<(u32, u32)>,
+    deferred: VecDeque<(u32, u32)>,
     /// The loop's handle of each of JavaScript's timers, by slot.
     timers: Vec<Option<Timeout>>,
     /// The earliest deadline that JavaScript has set since this was last taken.
@@ -103,7 +103,7 @@ impl Forwarder {
             epoch,
             messages_per_tick,
             capacity,
-            unannounced: VecDeque::new(),
+            deferred: VecDeque::new(),
             timers: Vec::new(),
             earliest: None,
             registrations: Vec::new(),
@@ -182,7 +182,7 @@ impl Forwarder {
 
     /// Takes in what JavaScript has asked for, and counts the messages of the next iteration.
     pub fn take_in(&mut self, event_loop: &mut EventLoop<Self>) {
-        self.announce();
+        self.write_deferred();
         self.obey(event_loop);
         self.outlet.finish_batch();
         if self.memory.get(layout::MAIL).load(Ordering::SeqCst) != 0 {
@@ -214,7 +214,7 @@ impl Forwarder {
     /// Something waits for room in the event ring, or soon will.
     pub fn is_starved(&self) -> bool {
         self.interrupted
-            || !self.unannounced.is_empty()
+            || !self.deferred.is_empty()
             || !self.outlet.has_room()
             || self
                 .connections
@@ -276,11 +276,11 @@ impl Forwarder {
     }
 
     /// Writes the records that once found no room, those of readiness into their half of the ring only.
-    fn announce(&mut self) {
+    fn write_deferred(&mut self) {
         if let Some(connections) = &mut self.connections {
-            connections.announce(&mut self.outlet);
+            connections.write_deferred(&mut self.outlet);
         }
-        if !self.interrupted && self.unannounced.is_empty() {
+        if !self.interrupted && self.deferred.is_empty() {
             return;
         }
         if self.interrupted && self.outlet.can_write() {
@@ -288,7 +288,7 @@ impl Forwarder {
             self.write(layout::EVENT_INTERRUPTED, 0, 0, 0);
         }
         while self.outlet.can_write() && self.outlet.has_room_to_spare() {
-            let Some((slot, generation)) = self.unannounced.pop_front() else {
+            let Some((slot, generation)) = self.deferred.pop_front() else {
                 break;
             };
             self.write(layout::EVENT_READY, generation, slot, 0);
@@ -454,7 +454,7 @@ impl Handler for Forwarder {
             if self.outlet.has_room_to_spare() {
                 self.write(layout::EVENT_READY, generation, slot, 0);
             } else {
-                self.unannounced.push_back((slot, generation));
+                self.deferred.push_back((slot, generation));
             }
         }
     }
