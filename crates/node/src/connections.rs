@@ -27,6 +27,12 @@ const LEAST_READ: usize = 4 * 1024;
 /// The bytes of large frames that may wait for JavaScript.
 const LARGE_BYTES: usize = 4 * 1024 * 1024;
 
+// Each slot of the table has its place in the memory, and its generation one in a record.
+const _: () = assert!(
+    miolo_server::MAX_CONNECTIONS == layout::MAX_CONNECTIONS
+        && ConnectionId::GENERATION_MASK == layout::GENERATION_MASK
+);
+
 /// The connections of one loop.
 pub struct Connections {
     pub table: miolo_server::Connections,

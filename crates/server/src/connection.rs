@@ -11,9 +11,6 @@ use crate::accepted::Place;
 use crate::outbox::{Outbox, Pool};
 use crate::{CloseReason, ConnectionOptions, Connections, Framer, Framing, ServerId};
 
-/// Generations have so many bits, like those of a record in shared memory.
-pub(crate) const GENERATION_MASK: u32 = 0xff_ffff;
-
 /// Names one connection, also when it has ended: then it names none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionId {
@@ -22,6 +19,9 @@ pub struct ConnectionId {
 }
 
 impl ConnectionId {
+    /// The bits of a generation: no more than a record in shared memory has for it.
+    pub const GENERATION_MASK: u32 = 0xff_ffff;
+
     /// A name by its parts, which may be anybody's: at worst it names nothing.
     pub fn new(slot: u32, generation: u32) -> ConnectionId {
         ConnectionId { slot, generation }

@@ -1,5 +1,4 @@
 use crate::ConnectionId;
-use crate::connection::GENERATION_MASK;
 
 /// The payload of the timers that connections set in their loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +27,7 @@ impl ConnectionTimeout {
         } else {
             Timed::Connection(ConnectionId::new(
                 low,
-                (bits >> 32) as u32 & GENERATION_MASK,
+                (bits >> 32) as u32 & ConnectionId::GENERATION_MASK,
             ))
         })
     }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use miolo::tcp::TcpStream;
 use miolo::{EventLoop, EventSet, Handler, PollOpt, Token};
 
-use crate::connection::{Body, GENERATION_MASK};
+use crate::connection::Body;
 use crate::connection_timeout::Timed;
 use crate::outbox::Pool;
 use crate::servers::Servers;
@@ -525,5 +525,5 @@ fn holds(slots: &[Slot], id: ConnectionId) -> bool {
 
 /// The generation after this one, never 0.
 fn next(generation: u32) -> u32 {
-    (generation & GENERATION_MASK) % GENERATION_MASK + 1
+    generation % ConnectionId::GENERATION_MASK + 1
 }
