@@ -18,7 +18,7 @@ pub struct Record {
     pub kind: u8,
     /// The generation of the slot; 24 bits cross.
     pub generation: u32,
-    /// The registration, timer or lane.
+    /// The registration, timer, lane, connection or server.
     pub slot: u32,
     /// What the kind says.
     pub argument: u64,

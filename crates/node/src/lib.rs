@@ -5,9 +5,10 @@
 //! ```
 //!
 //! - [`crank`]: one loop, its [`forwarder`] and the shared memory; what a turn is.
-//! - [`outlet`]: the event ring; [`connections`]: what connections put there.
+//! - [`outlet`]: the event ring; [`connections`]: what connections put there; [`spread`]: which loop gets them.
 //! - [`driver`]: who turns it: a native thread, or Node's own loop.
 //! - [`event_loop`], [`sender`], [`server`], [`tcp`]: the functions that TypeScript calls.
+//! - [`lanes`]: where the messages of other isolates wait.
 //! - [`doorbell`]: how a sleeping JS thread is woken.
 //! - [`handle`], [`memory`], [`errno`]: how natives, memory and errors cross.
 //!
