@@ -31,19 +31,6 @@ export interface EventLoopConfig {
   spinUs?: number
 }
 
-/**
- * Every error that miolo makes, in one place.
- *
- * | class | code | when |
- * |---|---|---|
- * | `TypeError` | `ERR_INVALID_ARG_TYPE` | an argument has the wrong type |
- * | `TypeError` | `ERR_INVALID_ARG_VALUE` | an argument has the right type and no meaning |
- * | `RangeError` | `ERR_OUT_OF_RANGE` | a number is too small, too large or not a number |
- * | {@link NotifyError} | `ERR_MIOLO_NOTIFY_FULL`, `ERR_MIOLO_NOTIFY_CLOSED` | a message was not taken |
- * | {@link TimerError} | `ERR_MIOLO_TIMER_OVERFLOW` | there are as many timeouts as the capacity allows |
- * | {@link LoopError} | `ERR_MIOLO_…` | the loop cannot do that now |
- * | `Error` | `ECONNREFUSED`, `EEXIST`, … | the system refused, as Node tells it: `errno`, `syscall`, `address`, `port` |
- */
 /** A message that a Sender could not hand over. mio: `NotifyError`. */
 export declare class NotifyError<Message = unknown> extends Error {
   /** Full: the channel holds as many messages as it may. Closed: the loop is gone. */
@@ -80,7 +67,19 @@ declare const LOOP_ERRORS: {
   readonly ERR_MIOLO_FAILED: 'The event loop has failed'
 }
 
-/** The event loop, or a socket, cannot do what was asked in the state it is in. */
+/**
+ * The event loop, or a socket, cannot do what was asked in the state it is in. These are the errors that miolo makes:
+ *
+ * | class | code | when |
+ * |---|---|---|
+ * | `TypeError` | `ERR_INVALID_ARG_TYPE` | an argument has the wrong type |
+ * | `TypeError` | `ERR_INVALID_ARG_VALUE` | an argument has the right type and no meaning |
+ * | `RangeError` | `ERR_OUT_OF_RANGE` | a number is too small, too large or not a number |
+ * | {@link NotifyError} | `ERR_MIOLO_NOTIFY_FULL`, `ERR_MIOLO_NOTIFY_CLOSED` | a message was not taken |
+ * | {@link TimerError} | `ERR_MIOLO_TIMER_OVERFLOW` | there are as many timeouts as the capacity allows |
+ * | {@link LoopError} | `ERR_MIOLO_…` | the loop cannot do that now |
+ * | `Error` | `ECONNREFUSED`, `EEXIST`, … | the system refused, as Node tells it: `errno`, `syscall`, `address`, `port` |
+ */
 export declare class LoopError extends Error {
   /** What is in the way. */
   readonly code: LoopErrorCode
@@ -154,7 +153,10 @@ export interface Handler<Timeout = unknown, Message = unknown> {
   notify?(loop: EventLoop<Timeout, Message>, message: Message): void
   /** A timeout is due; `timeout` is the payload it was set with. Never early. mio: `Handler::timeout`. */
   timeout?(loop: EventLoop<Timeout, Message>, timeout: Timeout): void
-  /** The poll was ended by a signal, or by {@link EventLoop.interrupt}. mio: `Handler::interrupted`. */
+  /**
+   * The poll was ended by {@link EventLoop.interrupt}, or by a signal that came to the thread that sleeps in it: in
+   * `runSync`. In `run`, where Node sleeps, signals go to `process.on`. mio: `Handler::interrupted`.
+   */
   interrupted?(loop: EventLoop<Timeout, Message>): void
   /**
    * The iteration ends; nothing of it is delivered after this call, so here is the place to release what its other
@@ -178,7 +180,7 @@ export interface LoopMetrics {
     notify: number
     /** Timeouts that were set by `timeoutMs` and were due. */
     timeout: number
-    /** Polls that a signal, or `interrupt()`, ended. */
+    /** Polls that `interrupt()`, or a signal, ended. */
     interrupted: number
   }
   /** Wake-ups across the threads: far fewer than events, when all is well. */
@@ -201,7 +203,10 @@ export interface LoopMetrics {
   turner: 'js' | 'thread'
   /** How often the loop went from the one to the other, both ways counted. Only with the driver `auto`. */
   handovers: number
-  /** Milliseconds spent in the poll: sleeping, for the most part. */
+  /**
+   * Milliseconds spent in the poll. That includes its sleep where a native thread turns the loop, and in `runSync`;
+   * otherwise it is Node that sleeps.
+   */
   pollTimeMs: number
   /** Milliseconds that the JS thread spent on delivering events, callbacks included. */
   dispatchTimeMs: number
@@ -281,7 +286,7 @@ export declare class Sender<Message = unknown> {
    * Closed: the loop is gone. Either has the message in `rejected`. `DataCloneError`: it cannot be cloned.
    */
   send(message: Message): void
-  /** What another thread needs to send to the same loop. */
+  /** What another thread needs to send to the same loop. @throws {@link LoopError} `ERR_MIOLO_CLOSED` */
   share(): SharedSender
   /**
    * The Sender that was shared. It sends to the loop of {@link EventLoop.channel}, wherever that runs.
@@ -293,8 +298,8 @@ export declare class Sender<Message = unknown> {
 }
 
 /**
- * A timeout that was set, for `clearTimeout`. It names this timeout alone: once it has been delivered or cleared, the
- * handle is good for nothing and harms nothing. mio: `Timeout`.
+ * A timeout that was set, for `clearTimeout` of the loop that it was set on. There it names this timeout alone: once it
+ * has been delivered or cleared, the handle is good for nothing and harms nothing. mio: `Timeout`.
  */
 export type TimeoutHandle = number & {
   readonly [brand]: 'TimeoutHandle'
@@ -304,6 +309,9 @@ export type TimeoutHandle = number & {
  * mio's event loop: sockets, timeouts and messages, served to one {@link Handler}. mio: `EventLoop`.
  *
  * `Timeout` is what timeouts carry, `Message` what Senders send.
+ *
+ * On a loop that was closed every method throws {@link LoopError} `ERR_MIOLO_CLOSED`, but for `isRunning`, `hasRef` and
+ * `close`.
  *
  * ```ts
  * const loop = new EventLoop<string>()
@@ -368,7 +376,9 @@ export declare class EventLoop<Timeout = unknown, Message = unknown> implements 
   /**
    * Takes a timeout back. mio: `EventLoop::clear_timeout`.
    *
+   * @param handle of this loop's `timeoutMs`; another loop's may name another timeout here.
    * @returns true if it will not be delivered, also where it is due already; false if it was delivered or cleared.
+   * @throws `TypeError` for what is no handle.
    */
   clearTimeout(handle: TimeoutHandle): boolean
   /**
@@ -378,7 +388,9 @@ export declare class EventLoop<Timeout = unknown, Message = unknown> implements 
    * @param token any integer from 0 to 2^53 − 1; it comes back with each `ready`.
    * @param interest what to tell; errors and hang-ups are told in any case.
    * @param opt how to tell it.
-   * @throws `EEXIST` if this loop watches it already, `ERR_MIOLO_REGISTERED_ELSEWHERE` if another does.
+   * @throws `EEXIST` if this loop watches it already, `ERR_MIOLO_REGISTERED_ELSEWHERE` if another does,
+   * `ERR_MIOLO_TOO_MANY_REGISTRATIONS` if this one watches 2^18 sockets; `TypeError` or `RangeError` for arguments that
+   * make no sense.
    */
   register(source: Evented, token: Token, interest: EventSet, opt: PollOpt): void
   /**
@@ -395,7 +407,7 @@ export declare class EventLoop<Timeout = unknown, Message = unknown> implements 
    * @throws as {@link reregister}.
    */
   deregister(source: Evented): void
-  /** Ends the poll as a signal would: `interrupted` is called. */
+  /** Ends the poll as a signal would: `interrupted` is called, once for all calls since the last time. */
   interrupt(): void
   /** What the loop has done so far, read from shared memory. */
   metrics(): LoopMetrics
@@ -426,7 +438,7 @@ export interface SocketAddress {
 
 /**
  * An address as users write it: `127.0.0.1:8080`, `[::1]:8080`, or in two parts; or as another socket tells it. Host
- * names are not looked up.
+ * names are not looked up, and an IPv6 address has no zone (`%eth0`).
  */
 export type AddressLike =
   | string
@@ -436,7 +448,12 @@ export type AddressLike =
     }
   | Pick<SocketAddress, 'address' | 'port'>
 
-/** A TCP connection whose calls never block. mio: `tcp::TcpStream`. */
+/**
+ * A TCP connection whose calls never block. mio: `tcp::TcpStream`.
+ *
+ * Once it is closed every method but `close` throws {@link LoopError} `ERR_MIOLO_CLOSED`. What the system refuses is
+ * thrown as an `Error` with its code, such as `ENOTCONN`; arguments that make no sense as `TypeError` or `RangeError`.
+ */
 export declare class TcpStream implements Evented {
   readonly [brand]: 'Evented'
   private constructor()
@@ -488,7 +505,7 @@ export declare class TcpStream implements Evented {
 
 /** What a listener can be told before it binds. */
 export interface ListenOptions {
-  /** The most connections that wait to be accepted. Default 1024. */
+  /** The most connections that wait to be accepted: 0 to 2^31 − 1. Default 1024. */
   backlog?: number
   /** Lets several listeners, in several processes or threads, share the port. Default false. */
   reusePort?: boolean
@@ -496,7 +513,11 @@ export interface ListenOptions {
   ipv6Only?: boolean
 }
 
-/** A TCP socket that accepts connections, and never blocks. mio: `tcp::TcpListener`. */
+/**
+ * A TCP socket that accepts connections, and never blocks. mio: `tcp::TcpListener`.
+ *
+ * Once it is closed every method but `close` throws {@link LoopError} `ERR_MIOLO_CLOSED`.
+ */
 export declare class TcpListener implements Evented {
   readonly [brand]: 'Evented'
   private constructor()
@@ -504,7 +525,8 @@ export declare class TcpListener implements Evented {
    * Listens on an address, such as `127.0.0.1:0` for any free port. The address can be used again right after a
    * listener on it is gone (`SO_REUSEADDR`). mio: `TcpListener::bind`.
    *
-   * @throws an `Error` as of `node:net`: `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL`; `TypeError` for what is no address.
+   * @throws an `Error` as of `node:net`: `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL`; `TypeError` for what is no address;
+   * `TypeError` or `RangeError` for options that make no sense.
    */
   static bind(address: AddressLike, options?: ListenOptions): TcpListener
   /**

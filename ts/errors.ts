@@ -1,16 +1,4 @@
-/**
- * Every error that miolo makes, in one place.
- *
- * | class | code | when |
- * |---|---|---|
- * | `TypeError` | `ERR_INVALID_ARG_TYPE` | an argument has the wrong type |
- * | `TypeError` | `ERR_INVALID_ARG_VALUE` | an argument has the right type and no meaning |
- * | `RangeError` | `ERR_OUT_OF_RANGE` | a number is too small, too large or not a number |
- * | {@link NotifyError} | `ERR_MIOLO_NOTIFY_FULL`, `ERR_MIOLO_NOTIFY_CLOSED` | a message was not taken |
- * | {@link TimerError} | `ERR_MIOLO_TIMER_OVERFLOW` | there are as many timeouts as the capacity allows |
- * | {@link LoopError} | `ERR_MIOLO_…` | the loop cannot do that now |
- * | `Error` | `ECONNREFUSED`, `EEXIST`, … | the system refused, as Node tells it: `errno`, `syscall`, `address`, `port` |
- */
+// Every error that miolo makes, in one place.
 
 import { getSystemErrorName, inspect } from 'node:util'
 
@@ -73,7 +61,19 @@ const LOOP_ERRORS = {
   ERR_MIOLO_FAILED: 'The event loop has failed',
 } as const
 
-/** The event loop, or a socket, cannot do what was asked in the state it is in. */
+/**
+ * The event loop, or a socket, cannot do what was asked in the state it is in. These are the errors that miolo makes:
+ *
+ * | class | code | when |
+ * |---|---|---|
+ * | `TypeError` | `ERR_INVALID_ARG_TYPE` | an argument has the wrong type |
+ * | `TypeError` | `ERR_INVALID_ARG_VALUE` | an argument has the right type and no meaning |
+ * | `RangeError` | `ERR_OUT_OF_RANGE` | a number is too small, too large or not a number |
+ * | {@link NotifyError} | `ERR_MIOLO_NOTIFY_FULL`, `ERR_MIOLO_NOTIFY_CLOSED` | a message was not taken |
+ * | {@link TimerError} | `ERR_MIOLO_TIMER_OVERFLOW` | there are as many timeouts as the capacity allows |
+ * | {@link LoopError} | `ERR_MIOLO_…` | the loop cannot do that now |
+ * | `Error` | `ECONNREFUSED`, `EEXIST`, … | the system refused, as Node tells it: `errno`, `syscall`, `address`, `port` |
+ */
 export class LoopError extends Error {
   /** What is in the way. */
   readonly code: LoopErrorCode

@@ -19,6 +19,9 @@ const LONGEST_RUN_ONCE = 2 ** 31 - 1
  *
  * `Timeout` is what timeouts carry, `Message` what Senders send.
  *
+ * On a loop that was closed every method throws {@link LoopError} `ERR_MIOLO_CLOSED`, but for `isRunning`, `hasRef` and
+ * `close`.
+ *
  * ```ts
  * const loop = new EventLoop<string>()
  * loop.timeoutMs('hello', 100)
@@ -124,7 +127,9 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
   /**
    * Takes a timeout back. mio: `EventLoop::clear_timeout`.
    *
+   * @param handle of this loop's `timeoutMs`; another loop's may name another timeout here.
    * @returns true if it will not be delivered, also where it is due already; false if it was delivered or cleared.
+   * @throws `TypeError` for what is no handle.
    */
   clearTimeout(handle: TimeoutHandle): boolean {
     this.#checkOpen()
@@ -139,7 +144,9 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
    * @param token any integer from 0 to 2^53 − 1; it comes back with each `ready`.
    * @param interest what to tell; errors and hang-ups are told in any case.
    * @param opt how to tell it.
-   * @throws `EEXIST` if this loop watches it already, `ERR_MIOLO_REGISTERED_ELSEWHERE` if another does.
+   * @throws `EEXIST` if this loop watches it already, `ERR_MIOLO_REGISTERED_ELSEWHERE` if another does,
+   * `ERR_MIOLO_TOO_MANY_REGISTRATIONS` if this one watches 2^18 sockets; `TypeError` or `RangeError` for arguments that
+   * make no sense.
    */
   register(source: Evented, token: Token, interest: EventSet, opt: PollOpt): void {
     this.#bridge.register(registrable(source), ...this.#registration(token, interest, opt))
@@ -166,7 +173,7 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
     this.#bridge.deregister(registrable(source))
   }
 
-  /** Ends the poll as a signal would: `interrupted` is called. */
+  /** Ends the poll as a signal would: `interrupted` is called, once for all calls since the last time. */
   interrupt(): void {
     this.#checkOpen()
     this.#bridge.interrupt()
@@ -223,8 +230,8 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
 
   /** What `run`, `runOnce` and `runSync` ask for. */
   #checkRunnable(handler: Handler<Timeout, Message>): void {
-    this.#checkOpen()
     checkHandler(handler, CALLBACKS)
+    this.#checkOpen()
     if (this.#bridge.isActive()) throw new LoopError('ERR_MIOLO_RUNNING')
   }
 

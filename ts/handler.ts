@@ -25,7 +25,10 @@ export interface Handler<Timeout = unknown, Message = unknown> {
   notify?(loop: EventLoop<Timeout, Message>, message: Message): void
   /** A timeout is due; `timeout` is the payload it was set with. Never early. mio: `Handler::timeout`. */
   timeout?(loop: EventLoop<Timeout, Message>, timeout: Timeout): void
-  /** The poll was ended by a signal, or by {@link EventLoop.interrupt}. mio: `Handler::interrupted`. */
+  /**
+   * The poll was ended by {@link EventLoop.interrupt}, or by a signal that came to the thread that sleeps in it: in
+   * `runSync`. In `run`, where Node sleeps, signals go to `process.on`. mio: `Handler::interrupted`.
+   */
   interrupted?(loop: EventLoop<Timeout, Message>): void
   /**
    * The iteration ends; nothing of it is delivered after this call, so here is the place to release what its other

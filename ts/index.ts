@@ -2,6 +2,8 @@
  * mio's event loop for Node.js: make an {@link EventLoop}, hand it a {@link Handler} with up to five callbacks, run it.
  * A {@link TcpServer} serves connections on it, and {@link connect} begins one.
  *
+ * What can go wrong stands at {@link LoopError}.
+ *
  * @module miolo
  */
 

@@ -13,7 +13,7 @@ export interface LoopMetrics {
     notify: number
     /** Timeouts that were set by `timeoutMs` and were due. */
     timeout: number
-    /** Polls that a signal, or `interrupt()`, ended. */
+    /** Polls that `interrupt()`, or a signal, ended. */
     interrupted: number
   }
   /** Wake-ups across the threads: far fewer than events, when all is well. */
@@ -36,7 +36,10 @@ export interface LoopMetrics {
   turner: 'js' | 'thread'
   /** How often the loop went from the one to the other, both ways counted. Only with the driver `auto`. */
   handovers: number
-  /** Milliseconds spent in the poll: sleeping, for the most part. */
+  /**
+   * Milliseconds spent in the poll. That includes its sleep where a native thread turns the loop, and in `runSync`;
+   * otherwise it is Node that sleeps.
+   */
   pollTimeMs: number
   /** Milliseconds that the JS thread spent on delivering events, callbacks included. */
   dispatchTimeMs: number

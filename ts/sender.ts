@@ -52,7 +52,7 @@ export class Sender<Message = unknown> {
     this.#channel.send(message)
   }
 
-  /** What another thread needs to send to the same loop. */
+  /** What another thread needs to send to the same loop. @throws {@link LoopError} `ERR_MIOLO_CLOSED` */
   share(): SharedSender {
     return this.#share()
   }

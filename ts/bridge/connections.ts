@@ -199,8 +199,9 @@ export class Connections {
   /** Delivers one piece of what was held back, as {@link deliver} does. */
   deliverDue(): unknown {
     const endpoint = this.#due[0] as Endpoint
-    const { kind, low, high, chunk } = endpoint.held?.shift() as Held
-    if (endpoint.held?.length === 0) {
+    const held = endpoint.held as Held[]
+    const { kind, low, high, chunk } = held.shift() as Held
+    if (held.length === 0) {
       endpoint.held = undefined
       this.#due.shift()
     }

@@ -2,7 +2,7 @@ import { isIPv6 } from 'node:net'
 
 import { native, type NativeAddress } from '../bridge/binding.ts'
 import { invalidType, invalidValue } from '../errors.ts'
-import { integer, object } from '../validate.ts'
+import { integer } from '../validate.ts'
 
 /** One end of a connection, as `socket.address()` of `node:net` tells it. */
 export interface SocketAddress {
@@ -16,7 +16,7 @@ export interface SocketAddress {
 
 /**
  * An address as users write it: `127.0.0.1:8080`, `[::1]:8080`, or in two parts; or as another socket tells it. Host
- * names are not looked up.
+ * names are not looked up, and an IPv6 address has no zone (`%eth0`).
  */
 export type AddressLike =
   | string
@@ -44,7 +44,10 @@ export function format({ address, port }: Pick<SocketAddress, 'address' | 'port'
 }
 
 function join(given: Exclude<AddressLike, string>): string {
-  const { port } = object(given, 'address')
+  if (typeof given !== 'object' || given === null) {
+    throw invalidType('address', 'a string or an object', given)
+  }
+  const { port } = given
   const host: unknown = 'host' in given ? given.host : given.address
   if (typeof host !== 'string') throw invalidType('address.host', 'a string', host)
   integer(port, 'address.port', 0, 65_535)

@@ -9,7 +9,7 @@ import { TcpStream } from './tcp-stream.ts'
 
 /** What a listener can be told before it binds. */
 export interface ListenOptions {
-  /** The most connections that wait to be accepted. Default 1024. */
+  /** The most connections that wait to be accepted: 0 to 2^31 − 1. Default 1024. */
   backlog?: number
   /** Lets several listeners, in several processes or threads, share the port. Default false. */
   reusePort?: boolean
@@ -17,7 +17,11 @@ export interface ListenOptions {
   ipv6Only?: boolean
 }
 
-/** A TCP socket that accepts connections, and never blocks. mio: `tcp::TcpListener`. */
+/**
+ * A TCP socket that accepts connections, and never blocks. mio: `tcp::TcpListener`.
+ *
+ * Once it is closed every method but `close` throws {@link LoopError} `ERR_MIOLO_CLOSED`.
+ */
 export class TcpListener implements Evented {
   declare readonly [brand]: 'Evented'
   /** @internal */
@@ -31,7 +35,8 @@ export class TcpListener implements Evented {
    * Listens on an address, such as `127.0.0.1:0` for any free port. The address can be used again right after a
    * listener on it is gone (`SO_REUSEADDR`). mio: `TcpListener::bind`.
    *
-   * @throws an `Error` as of `node:net`: `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL`; `TypeError` for what is no address.
+   * @throws an `Error` as of `node:net`: `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL`; `TypeError` for what is no address;
+   * `TypeError` or `RangeError` for options that make no sense.
    */
   static bind(address: AddressLike, options?: ListenOptions): TcpListener {
     const { text, address: where } = parseAddress(address)

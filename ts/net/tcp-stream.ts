@@ -11,7 +11,12 @@ const { read, write } = native.streamTransfers()
 /** By native's numbers. */
 const HOW = ['read', 'write', 'both'] as const
 
-/** A TCP connection whose calls never block. mio: `tcp::TcpStream`. */
+/**
+ * A TCP connection whose calls never block. mio: `tcp::TcpStream`.
+ *
+ * Once it is closed every method but `close` throws {@link LoopError} `ERR_MIOLO_CLOSED`. What the system refuses is
+ * thrown as an `Error` with its code, such as `ENOTCONN`; arguments that make no sense as `TypeError` or `RangeError`.
+ */
 export class TcpStream implements Evented {
   declare readonly [brand]: 'Evented'
   /** @internal */

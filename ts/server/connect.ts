@@ -25,6 +25,7 @@ export function connect<State = unknown>(
   const { text, address: where } = parseAddress(address)
   checkHandler(handler, CALLBACKS)
   const resolved = resolveConnect(options)
+  if (bridge.closed) throw new LoopError('ERR_MIOLO_CLOSED')
   const connections = bridge.connections()
   const { native: nativeOptions, connectTimeoutMs } = resolved
   const begun = native.connectionConnect(bridge.native, text, nativeOptions, connectTimeoutMs)
