@@ -317,6 +317,44 @@ eachDriver('toStream of a connection that has ended is destroyed', async (t, sta
   })
 })
 
+eachDriver('a server that is closed sends what its streams were given', async (t, stage) => {
+  const log = journal({
+    open(conn) {
+      const stream = conn.toStream().resume()
+      for (let count = 0; count < 10; count++) stream.write(Buffer.alloc(1_000_000, `${count}`))
+      // What the user does not end, closing does.
+      if (conn.remoteAddress?.port === ended.socket.localPort) stream.end()
+    },
+  })
+  const { server, port } = serve(running(stage), log.handler, { maxWriteBuffer: 2_000_000 })
+  const ended = dial(stage, port, { silent: true })
+  const open = dial(stage, port, { silent: true })
+  await log.opened(1)
+  const done = within('the server', () => server.close({ deadlineMs: 60_000 }))
+  for (const client of [ended, open]) {
+    client.listen()
+    const all = await client.rest()
+    t.is(all.length, 10_000_000)
+    t.is(all.subarray(-1).toString(), '9')
+    client.socket.end()
+  }
+  t.deepEqual(await done, { end: 2 })
+  for (const { conn } of log.lives) t.is(conn.toStream().errored, null)
+})
+
+eachDriver('a write to a stream of a server that is closed comes too late', async (t, stage) => {
+  const log = journal({ open: (conn) => void conn.toStream() })
+  const { server, port } = serve(running(stage), log.handler)
+  dial(stage, port)
+  const stream = (await log.opened()).conn.toStream()
+  const done = server.close({ deadlineMs: 60_000 })
+  const failed = within('an error', () => once(stream, 'error'))
+  stream.write('late')
+  const [{ code }] = (await failed) as [NodeJS.ErrnoException]
+  t.is(code, 'ERR_STREAM_WRITE_AFTER_END')
+  t.deepEqual(await within('the server', () => done), { aborted: 1 })
+})
+
 eachDriver('a stream of a server that is closed fails, and nothing is thrown', async (t, stage) => {
   const loop = running(stage)
   const { near, far } = await streams(stage, {}, loop)

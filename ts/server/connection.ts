@@ -224,6 +224,12 @@ export class End<State> implements Endpoint {
     this.ask(at.COMMAND_END)
   }
 
+  /** {@link finish}, and before it what waits in the stream, where there is one. */
+  finishStream(): void {
+    if (this.#stream === undefined) this.finish()
+    else this.#stream.end()
+  }
+
   /** Has {@link drained} called when few bytes wait; once this side is to end, when none do. */
   wantDrain(): void {
     this.#needsDrain = true

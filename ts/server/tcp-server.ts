@@ -143,8 +143,8 @@ export class TcpServer<State = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Accepts no more, and ends every connection once what was written to it has been sent. Those that have not ended
-   * by the deadline, since their peers have not, are cut: `shutdown`.
+   * Accepts no more, and ends every connection once what was written to it, or to its stream, has been sent. Those that
+   * have not ended by the deadline, since their peers have not, are cut: `shutdown`.
    *
    * @returns a promise that resolves when no connection is left, to how many have ended for which reason since. The
    * loop has to run until then, or to be closed. Another call returns the same promise; it may set another deadline.
@@ -177,7 +177,7 @@ export class TcpServer<State = unknown> implements AsyncDisposable {
         resolve(this.#closed)
       }
     })
-    for (const end of this.#open.values()) end.finish()
+    for (const end of this.#open.values()) end.finishStream()
     this.#shutDown(patience)
     this.#finishIfEmpty()
     return done

@@ -158,13 +158,14 @@ pub fn server_spread(
     });
 }
 
-/// Ends a server's connections, and cuts those that have not ended within `patience_ms` (negative: none).
+/// Has a server accept no more, and cuts its connections that have not ended within `patience_ms` (negative: none).
+/// JavaScript ends them: they may have more to write.
 #[napi(catch_unwind)]
 pub fn server_shut_down(handle: Handle<LoopHandle>, server: u32, patience_ms: f64) {
     let _ = at(&handle, |event_loop, connections| {
         let patience = Duration::try_from_secs_f64(patience_ms / 1e3).ok();
         let table = &mut connections.table;
-        table.shut_down(event_loop, ServerId::new(server), patience);
+        table.cut_after(event_loop, ServerId::new(server), patience);
         Ok(())
     });
     handle.crank.wake();

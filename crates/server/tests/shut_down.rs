@@ -57,6 +57,27 @@ fn those_that_do_not_end_are_cut_when_patience_is_over() {
 }
 
 #[test]
+fn whoever_ends_them_may_go_on_writing_until_they_are_cut() {
+    within_patience(|| {
+        let mut rig = Rig::echo();
+        let patience = Duration::from_millis(500);
+        let (server, address) = rig.serve(with(|_| {}));
+        let (mut client, id) = rig.client(address);
+        let began = Instant::now();
+        let (event_loop, table) = (&mut rig.event_loop, &mut rig.app.table);
+        table.cut_after(event_loop, server, Some(patience));
+        client.write_all(b"still").unwrap();
+        let echoed = rig.meanwhile(move || read_out(&client));
+        assert!(echoed == (b"still".to_vec(), false));
+        assert_eq!(
+            rig.until_closed(id),
+            [Open, data("still"), close("shutdown")]
+        );
+        assert!(began.elapsed() >= patience);
+    });
+}
+
+#[test]
 fn a_second_shutdown_may_be_less_patient() {
     within_patience(|| {
         let mut rig = Rig::idle();

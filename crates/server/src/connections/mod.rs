@@ -136,18 +136,33 @@ impl Connections {
         H: Handler,
         H::Timeout: From<ConnectionTimeout>,
     {
+        for id in self.of(server) {
+            self.with(id.slot, |conn| conn.end());
+        }
+        self.cut_after(event_loop, server, patience);
+    }
+
+    /// Has a server accept no more, and cuts those of its connections that have not ended when `patience` is over. To
+    /// [`end`](Connection::end) them is left to whoever still has something to write.
+    pub fn cut_after<H>(
+        &mut self,
+        event_loop: &mut EventLoop<H>,
+        server: ServerId,
+        patience: Option<Duration>,
+    ) where
+        H: Handler,
+        H::Timeout: From<ConnectionTimeout>,
+    {
         self.stop_listening(server);
         self.adopted.retain(|(of, _)| *of != server);
         let by = patience.and_then(|patience| Instant::now().checked_add(patience));
         for id in self.of(server) {
             let body = self.body_mut(id.slot);
-            body.ending = true;
             body.cut_by = by;
             if let Some(timer) = body.timer.take() {
                 event_loop.clear_timeout(timer);
             }
             self.arm(event_loop, id.slot);
-            self.mark_dirty(id.slot);
         }
     }
 
