@@ -1,11 +1,17 @@
-/** Connections as streams, which behave as a net.Socket does. */
+/** Connections as streams, which behave as a net.Socket does in pipelines. */
 
 import { createHash, type Hash } from 'node:crypto'
 import { once } from 'node:events'
 import { type Duplex, PassThrough, Readable, Transform, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 
-import { type Connection, connect, type ConnectionOptions, type EventLoop } from 'miolo'
+import {
+  type CloseReason,
+  type Connection,
+  connect,
+  type ConnectionOptions,
+  type EventLoop,
+} from 'miolo'
 
 import { within } from './support/deadline.ts'
 import { eachDriver, type Stage } from './support/drivers.ts'
@@ -317,6 +323,74 @@ eachDriver('toStream of a connection that has ended is destroyed', async (t, sta
   })
 })
 
+eachDriver('a handler that is an instance has itself in `close`', async (t, stage) => {
+  class Instance {
+    reason: string | undefined
+    open(conn: Connection) {
+      conn.toStream().resume()
+    }
+    close(_: Connection, reason: string) {
+      this.reason = reason
+      closed()
+    }
+  }
+  let closed = () => {}
+  const told = new Promise<void>((resolve) => {
+    closed = resolve
+  })
+  const handler = new Instance()
+  const { port } = serve(running(stage), handler)
+  dial(stage, port).socket.end()
+  await within('close', () => told)
+  t.is(handler.reason, 'end')
+})
+
+eachDriver('a connection that was paused is read from when its stream is', async (t, stage) => {
+  const log = journal()
+  const { port } = serve(running(stage), log.handler)
+  const client = dial(stage, port)
+  const { conn } = await log.opened()
+  conn.pause()
+  conn.flush()
+  client.socket.end('after all')
+  t.is(await textOf(conn.toStream()), 'after all')
+})
+
+// Which action it is, and what `close` is told.
+const own: [string, CloseReason, (conn: Connection, loop: EventLoop) => void][] = [
+  ['abort', 'aborted', (conn) => conn.abort()],
+  ['the end of the loop', 'shutdown', (_, loop) => loop.close()],
+]
+for (const [action, reason, act] of own) {
+  eachDriver(`${action} destroys the stream, without an error`, async (t, stage) => {
+    const loop = running(stage)
+    const log = journal({ open: (conn) => void conn.toStream().write(Buffer.alloc(30_000_000)) })
+    const { port } = serve(loop, log.handler)
+    dial(stage, port, { silent: true })
+    const { conn } = await log.opened()
+    const stream = conn.toStream()
+    stream.on('error', t.fail)
+    const endless = new Readable({ read() {} })
+    const done = t.throwsAsync(within('the pipeline', () => pipeline(endless, stream)))
+    act(conn, loop)
+    t.is(((await done) as NodeJS.ErrnoException).code, 'ERR_STREAM_PREMATURE_CLOSE')
+    t.is((await log.closed()).reason, reason)
+    t.notThrows(() => stream.write('late'))
+  })
+}
+
+eachDriver('without a pipeline, nothing is thrown, either', async (t, stage) => {
+  const loop = running(stage)
+  const { near, far, conns } = await streams(stage, {}, loop)
+  const closed = [near, far].map((stream) => once(stream, 'close'))
+  conns[1]?.pause()
+  conns[0]?.abort()
+  near.write('late')
+  loop.close()
+  await within('both ends', () => Promise.all(closed))
+  t.pass()
+})
+
 eachDriver('a server that is closed sends what its streams were given', async (t, stage) => {
   const log = journal({
     open(conn) {
@@ -355,16 +429,69 @@ eachDriver('a write to a stream of a server that is closed comes too late', asyn
   t.deepEqual(await within('the server', () => done), { aborted: 1 })
 })
 
-eachDriver('a stream of a server that is closed fails, and nothing is thrown', async (t, stage) => {
-  const loop = running(stage)
-  const { near, far } = await streams(stage, {}, loop)
-  const errors = [near, far].map((stream) => once(stream, 'error'))
-  loop.close()
-  for (const error of errors) {
-    const [{ code }] = (await within('an error', () => error)) as [NodeJS.ErrnoException]
-    t.is(code, 'ECONNABORTED')
+eachDriver('the deadline of a server destroys its streams, without an error', async (t, stage) => {
+  const log = journal({ open: (conn) => void conn.toStream().write(Buffer.alloc(30_000_000)) })
+  const { server, port } = serve(running(stage), log.handler)
+  dial(stage, port, { silent: true })
+  const stream = (await log.opened()).conn.toStream()
+  stream.on('error', t.fail)
+  const closed = once(stream, 'close')
+  const done = await within('the server', () => server.close({ deadlineMs: 50 }))
+  t.deepEqual(done, { shutdown: 1 })
+  await within('close', () => closed)
+})
+
+eachDriver(
+  'what was written and what ended it are told that it was destroyed',
+  async (t, stage) => {
+    const failure = new Error('on purpose')
+    for (const error of [undefined, failure]) {
+      for (const ends of [false, true]) {
+        const { near, far } = await streams(stage)
+        near.on('error', (other: unknown) => t.is(other, error))
+        const told: (NodeJS.ErrnoException | null | undefined)[] = []
+        const all = new Promise<void>((resolve) => {
+          near.on('close', resolve)
+          const tell = (other?: Error | null) => {
+            told.push(other)
+            if (told.length === 2) resolve()
+          }
+          near.write(Buffer.alloc(30_000_000), tell)
+          if (ends) near.end('x', tell)
+          else near.write('x', tell)
+        })
+        near.destroy(error)
+        await within('the callbacks', () => all)
+        await new Promise((resolve) => setImmediate(resolve))
+        t.is(told.length, 2)
+        for (const each of told) {
+          if (error === undefined) t.is(each?.code, 'ERR_STREAM_DESTROYED')
+          else t.truthy(each)
+        }
+        far.destroy()
+      }
+    }
+  },
+)
+
+eachDriver('destroy has what was written sent before', async (t, stage) => {
+  const answer = Buffer.alloc(30_000, 'HTTP/1.1 400 Bad Request')
+  const { port } = serve(running(stage), {
+    open(conn) {
+      const stream = conn.toStream()
+      stream.once('data', () => {
+        stream.write(answer)
+        stream.destroy()
+      })
+    },
+  })
+  for (let count = 0; count < 20; count++) {
+    const client = dial(stage, port)
+    client.write('?')
+    t.deepEqual(await client.rest(), answer)
+    t.is(client.error, undefined)
+    client.socket.destroy()
   }
-  t.notThrows(() => near.write('late'))
 })
 
 eachDriver('a connection and a socket of Node’s, by pipelines', async (t, stage) => {

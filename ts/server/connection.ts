@@ -97,8 +97,13 @@ export class Connection<State = unknown> {
   }
 
   /**
-   * The stream of this connection, which takes it over: from now on its handler is not called, but for `close`. It
-   * behaves as a `net.Socket` does. To be called while nothing has been missed, as in `open`.
+   * The stream of this connection, which takes it over: from now on its handler is not called, but for `close`. To be
+   * called while nothing has been missed, as in `open`.
+   *
+   * It is a Duplex that behaves as a `net.Socket` does in `pipeline()`: `end()` ends this side, and so does the peer's
+   * end, unless `allowHalfOpen` is set; `destroy()` closes the connection, and what the system has not taken by then is
+   * lost. What the peer or the system does to the connection is an `error`, with the code that `node:net` has for it.
+   * {@link abort}, and the end of the server or the loop, destroy it without one. What else a `net.Socket` has, it lacks.
    */
   toStream(): Duplex {
     return this.#end.stream()
@@ -298,6 +303,11 @@ export class End<State> implements Endpoint {
 
   get isWritable(): boolean {
     return this.#isWritable
+  }
+
+  /** Whether it was cut off from this side. */
+  get isCut(): boolean {
+    return this.#cut !== undefined
   }
 
   /** Whether the peer has ended its side, and that was told. */

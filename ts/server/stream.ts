@@ -11,11 +11,12 @@ type Done = (error?: Error | null) => void
 export class ConnectionStream extends Duplex {
   readonly #conn: Connection
   readonly #end: End<unknown>
-  #isPaused = false
+  /** The connection may have been paused before. */
+  #isPaused = true
   /** Goes on with a write, or with the end, when the connection says `drain`. */
   #waiting: Done | undefined
-  #destroyed: Done | undefined
-  #error: Error | null = null
+  /** Says that it has been destroyed, once the connection has closed. */
+  #destroyed: (() => void) | undefined
 
   constructor(conn: Connection, end: End<unknown>) {
     super({ allowHalfOpen: end.allowHalfOpen, autoDestroy: true })
@@ -23,17 +24,18 @@ export class ConnectionStream extends Duplex {
     this.#end = end
     // The stream ends its side by itself, when all that came has been read and all that it wrote has been sent.
     end.allowHalfOpen = true
-    const { close } = end.handler
+    const { handler } = end
     end.handler = {
-      data: (_, chunk) => this.#data(chunk),
+      data: (_, chunk) => this.#take(chunk),
       end: () => void this.push(null),
       drain: () => this.#goOn(),
-      close: (connection, reason, error) => {
-        this.#closed(reason, error)
-        return close?.(connection, reason, error)
+      close: (...told) => {
+        this.#closed(told[1], told[2])
+        return handler.close?.(...told)
       },
     }
     if (end.hasEnded) this.push(null)
+    if (!end.isWritable) this.end()
     if (!end.isOpen) this.destroy()
   }
 
@@ -52,8 +54,10 @@ export class ConnectionStream extends Duplex {
     const now = chunk.subarray(0, Math.max(this.#end.room(), 0))
     const rest = chunk.subarray(now.length)
     const goesOn = this.#conn.write(now)
-    if (!this.#end.isWritable) done(notConnected())
-    else if (goesOn && rest.length === 0) done()
+    // One that was cut is about to close, and that says why.
+    if (!this.#end.isWritable && !this.#end.isCut) {
+      done(failed('EPIPE', 'The connection has ended'))
+    } else if (goesOn && rest.length === 0) done()
     else {
       this.#waiting = (error) => {
         if (error || rest.length === 0) done(error)
@@ -71,14 +75,22 @@ export class ConnectionStream extends Duplex {
   }
 
   override _destroy(error: Error | null, done: Done): void {
-    if (!this.#end.isOpen) return done(error)
-    this.#error = error
-    this.#destroyed = done
+    this.#destroyed = () => {
+      done(error)
+      // After `close`: before, pipeline() would take it for the stream's own failure.
+      process.nextTick(() =>
+        this.#goOn(error ?? failed('ERR_STREAM_DESTROYED', 'The stream was destroyed')),
+      )
+    }
+    if (!this.#end.isOpen) return this.#destroyed()
     // If both sides have ended in order it is about to close by itself.
-    if (error !== null || !this.writableFinished || !this.readableEnded) this.#end.close()
+    if (error === null && this.writableFinished && this.readableEnded) return
+    // A last word is to arrive, as far as the system takes it, which a socket of Node's gives it as it is written.
+    if (this.#end.buffered() > 0) this.#end.flush()
+    this.#end.close()
   }
 
-  #data(chunk: Buffer): void {
+  #take(chunk: Buffer): void {
     // A view is gone when this returns; a stream keeps what it gets.
     if (this.push(this.#end.borrow === false ? chunk : Buffer.from(chunk))) return
     this.#isPaused = true
@@ -92,19 +104,10 @@ export class ConnectionStream extends Duplex {
   }
 
   #closed(reason: CloseReason, error: Error | undefined): void {
-    const destroyed = this.#destroyed
-    if (destroyed !== undefined) {
-      destroyed(this.#error)
-      return
-    }
-    if (reason === 'end') {
-      this.#goOn()
-      return
-    }
-    const message = `The connection was closed: ${reason}`
-    const failure = error ?? Object.assign(new Error(message), { code: CODES[reason] })
-    this.destroy(failure)
-    this.#goOn(failure)
+    if (this.#destroyed !== undefined) this.#destroyed()
+    else if (reason === 'end') this.#goOn()
+    else if (reason === 'aborted' || reason === 'shutdown') this.destroy()
+    else this.destroy(error ?? failed(CODES[reason], `The connection was closed: ${reason}`))
   }
 }
 
@@ -115,10 +118,8 @@ const CODES: Record<string, string> = {
   lifetime: 'ETIMEDOUT',
   overflow: 'ENOBUFS',
   'frame-too-long': 'EMSGSIZE',
-  aborted: 'ECONNABORTED',
-  shutdown: 'ECONNABORTED',
 }
 
-function notConnected(): Error {
-  return Object.assign(new Error('The connection has ended'), { code: 'EPIPE' })
+function failed(code: string | undefined, message: string): Error {
+  return Object.assign(new Error(message), { code })
 }
