@@ -4,10 +4,6 @@
  * log says so; with `MIOLO_REQUIRE_STRACE=1` that is a failure.
  */
 
-import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import test, { type ExecutionContext } from 'ava'
@@ -15,6 +11,7 @@ import test, { type ExecutionContext } from 'ava'
 import { type Driver, drivers } from './support/drivers.ts'
 import { Program } from './support/program.ts'
 import { type Client, dial } from './support/servers.ts'
+import { canTrace, strace } from './support/strace.ts'
 
 /** Greets who comes, answers lines, and tells of itself who asks for its status. It ends with its standard input. */
 const SERVER = `
@@ -160,22 +157,10 @@ async function traced(
   driver: Driver,
   how: string,
 ): Promise<{ served: Served; injected(): number }> {
-  const directory = mkdtempSync(join(tmpdir(), 'miolo-strace-'))
-  t.teardown(() => rmSync(directory, { recursive: true }))
-  const log = join(directory, 'log')
   const inject = ['-e', 'trace=accept4', '-e', `inject=accept4:${how}`]
-  const served = await Served.start(t, driver, 'strace', '-f', '-qq', '-o', log, ...inject)
-  return { served, injected: () => readFileSync(log, 'utf8').split('(INJECTED)').length - 1 }
-}
-
-/** Whether strace is here, may trace, and injects. */
-function canTrace(t: ExecutionContext): boolean {
-  const inject = ['-e', 'inject=getppid:error=EPERM']
-  const { status } = spawnSync('strace', ['-qq', '-o', '/dev/null', ...inject, 'true'])
-  const can = status === 0
-  if (!can) t.log('no strace that works here: NOT TESTED')
-  t.true(can || process.env.MIOLO_REQUIRE_STRACE !== '1', 'strace is required')
-  return can
+  const { command, log } = strace(t, ...inject)
+  const served = await Served.start(t, driver, ...command)
+  return { served, injected: () => log().split('(INJECTED)').length - 1 }
 }
 
 /**
