@@ -1,5 +1,6 @@
 /** What goes on while JavaScript computes, with a loop thread: seen from another thread. */
 
+import { DEADLINE_MS } from './support/deadline.ts'
 import { eachDriver } from './support/drivers.ts'
 import { TestWorker } from './support/process.ts'
 import { areInOrder, journal, running, serve } from './support/servers.ts'
@@ -67,5 +68,40 @@ eachDriver('accepts, refusals, timeouts and flushes go on', async (t, stage) => 
     t.true((said[name] as number) < ended, `${name}: ${JSON.stringify(said)}, free after ${ended}`)
   }
   t.true(server.refused >= 5, JSON.stringify(said))
+  areInOrder(t, log.lives)
+})
+
+/** Comes, and says when it was closed. */
+const AGED = `
+  const { parentPort, workerData } = require('node:worker_threads')
+  const { port, closed } = workerData
+  const socket = require('node:net').connect({ port, host: '127.0.0.1' })
+  socket.on('close', () => {
+    Atomics.store(closed, 0, 1)
+    Atomics.notify(closed, 0)
+    parentPort.postMessage('closed')
+  })
+  socket.on('error', () => {}).resume()
+`
+
+eachDriver('a connection that has lasted long enough is closed', async (t, stage) => {
+  if (stage.driver === 'embedded') {
+    t.pass()
+    return
+  }
+  const closed = new Int32Array(new SharedArrayBuffer(4))
+  let outcome = ''
+  const log = journal({
+    open() {
+      // JavaScript does nothing else until the client has seen the end, or for much too long.
+      outcome = Atomics.wait(closed, 0, 0, DEADLINE_MS / 2)
+    },
+  })
+  const { port } = serve(running(stage), log.handler, { lifetimeMs: 300 })
+  const client = stage.keep(TestWorker.code(AGED, { workerData: { port, closed }, execArgv: [] }))
+  await client.message()
+  const life = await log.closed()
+  t.not(outcome, 'timed-out')
+  t.is(life.reason, 'lifetime')
   areInOrder(t, log.lives)
 })
