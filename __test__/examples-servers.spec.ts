@@ -10,17 +10,12 @@ import { Redis } from 'ioredis'
 
 import { within } from './support/deadline.ts'
 import { drivers } from './support/drivers.ts'
-import { isInstalled, Program, typescript } from './support/program.ts'
+import { needs, Program, typescript } from './support/program.ts'
+import { returnsToSocat } from './support/socat.ts'
 
 const run = promisify(execFile)
 /** Windows has no signals to end a program with. */
 const onUnix = process.platform === 'win32' ? test.serial.skip : test.serial
-
-/** Debian's clients. Where they have to be there, a variable says so. */
-function needs(program: string): typeof test.serial | typeof test.serial.skip {
-  const required = process.env.MIOLO_REQUIRE_CLIENTS === '1'
-  return required || isInstalled(program) ? test.serial : test.serial.skip
-}
 
 async function serve(t: ExecutionContext, name: string, ...args: string[]): Promise<ServedProgram> {
   const program = new Program(typescript(`examples/${name}.ts`, ...args))
@@ -68,6 +63,11 @@ onUnix('echo answers, and ends when it is asked to', async (t) => {
   t.deepEqual({ code, signal, stderr }, { code: 0, signal: null, stderr: '' })
 })
 
+needs('socat')('echo returns 100 MB to socat unchanged', async (t) => {
+  const { port } = await serve(t, 'echo', '127.0.0.1:0')
+  await returnsToSocat(t, port, 100)
+})
+
 onUnix('chat: every line goes to everybody else', async (t) => {
   const { program, port } = await serve(t, 'chat', '127.0.0.1:0')
   const [ada, bob] = [new Client(t, port), new Client(t, port)]
@@ -94,6 +94,7 @@ for (const way of ['loops', 'workers']) {
     const { code, stdout, stderr } = await program.ended()
     t.deepEqual({ code, stderr }, { code: 0, stderr: '' }, stdout)
     const answered = [...stdout.matchAll(/^thread \d+ answered (\d+) times$/gm)]
+    t.is(answered.length, way === 'workers' ? 3 : 1)
     t.is(
       answered.reduce((sum, [, count]) => sum + Number(count), 0),
       64,

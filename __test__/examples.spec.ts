@@ -1,5 +1,3 @@
-import { createCipheriv, createHash } from 'node:crypto'
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
@@ -12,12 +10,11 @@ import test, { type ExecutionContext } from 'ava'
 
 import { within } from './support/deadline.ts'
 import { drivers } from './support/drivers.ts'
-import { isInstalled, Program, typescript } from './support/program.ts'
+import { needs, Program, typescript } from './support/program.ts'
+import { fingerprint, MEGABYTE, noise, returnsToSocat } from './support/socat.ts'
 
-const MEGABYTE = 1024 * 1024
 /** Windows has no signals to end a program with, nor limits on descriptors. */
 const onUnix = process.platform === 'win32' ? test.serial.skip : test.serial
-const withSocat = isInstalled('socat') ? test.serial : test.serial.skip
 
 function example(t: ExecutionContext, name: string, ...args: string[]): Program {
   const program = new Program(typescript(`examples/${name}.ts`, ...args))
@@ -110,24 +107,6 @@ async function talk(socket: Socket, text: string): Promise<string> {
   })
 }
 
-/** Bytes that look random and are the same each time. */
-function* stream(megabytes: number): Generator<Buffer> {
-  const cipher = createCipheriv('aes-128-ctr', Buffer.alloc(16), Buffer.alloc(16))
-  const zeros = Buffer.alloc(MEGABYTE)
-  for (let index = 0; index < megabytes; index++) yield cipher.update(zeros)
-}
-
-/** How many bytes there are, and their hash. */
-async function fingerprint(bytes: Iterable<Buffer> | AsyncIterable<Buffer>) {
-  const hash = createHash('sha256')
-  let length = 0
-  for await (const chunk of bytes) {
-    hash.update(chunk)
-    length += chunk.length
-  }
-  return { length, sha256: hash.digest('hex') }
-}
-
 for (const driver of drivers) {
   test.serial(`echo_server answers whoever talks to it (${driver})`, async (t) => {
     const { port } = await echoServer(t, driver)
@@ -157,12 +136,12 @@ for (const driver of drivers) {
     const { port } = await echoServer(t, driver)
     const slow = await client(t, port)
     slow.pause()
-    const sent = pipeline(Readable.from(stream(64)), slow)
+    const sent = pipeline(Readable.from(noise(64)), slow)
     const other = await client(t, port)
     t.is(await talk(other, 'and nobody else has to'), 'and nobody else has to')
 
     const received = within('the echo', () => fingerprint(slow))
-    t.deepEqual(await received, await fingerprint(stream(64)))
+    t.deepEqual(await received, await fingerprint(noise(64)))
     await sent
   })
 
@@ -178,16 +157,9 @@ for (const driver of drivers) {
     t.is(program.stderr, '')
   })
 
-  withSocat(`echo_server returns 100 MB to socat unchanged (${driver})`, async (t) => {
+  needs('socat')(`echo_server returns 100 MB to socat unchanged (${driver})`, async (t) => {
     const { port } = await echoServer(t, driver)
-    const socat = spawn('socat', ['-b', '65536', '-t', '60', '-', `TCP:127.0.0.1:${port}`], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    })
-    t.teardown(() => socat.kill('SIGKILL'))
-    const [received] = await within('the echo', () =>
-      Promise.all([fingerprint(socat.stdout), pipeline(Readable.from(stream(100)), socat.stdin)]),
-    )
-    t.deepEqual(received, await fingerprint(stream(100)))
+    await returnsToSocat(t, port, 100)
   })
 }
 

@@ -4,13 +4,12 @@ import { connect, createServer, type AddressInfo } from 'node:net'
 import test, { type ExecutionContext } from 'ava'
 
 import { within } from './support/deadline.ts'
-import { isInstalled, Program, typescript } from './support/program.ts'
+import { needs, Program, typescript } from './support/program.ts'
 
 /** Windows has no signals to end a program with. */
 const onUnix = process.platform === 'win32' ? test.serial.skip : test.serial
 /** socat has terminals to offer. */
-const withTerminal =
-  process.platform === 'linux' && isInstalled('socat') ? test.serial : test.serial.skip
+const withTerminal = process.platform === 'linux' ? needs('socat') : test.serial.skip
 
 const SERVES = /serves echo on 127\.0\.0\.1:(\d+)/
 const READY = /Ctrl-C ends both\.\r?\n/

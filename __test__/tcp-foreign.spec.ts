@@ -1,18 +1,17 @@
 import { createHash } from 'node:crypto'
 
-import test from 'ava'
 import { EventLoop, EventSet, PollOpt, TcpListener, TcpStream } from 'miolo'
 
 import { within } from './support/deadline.ts'
 import { drivers } from './support/drivers.ts'
-import { isInstalled, Program } from './support/program.ts'
+import { needs, Program } from './support/program.ts'
 
 const SIZE = 20 * 1024 * 1024
 const content = Buffer.alloc(SIZE, createHash('sha512').update('foreign').digest())
 const interest = EventSet.readable().union(EventSet.writable())
 const edge = PollOpt.edge()
 
-const withSocat = isInstalled('socat') ? test.serial : test.serial.skip
+const withSocat = needs('socat')
 
 const hash = (data: Buffer) => createHash('sha1').update(data).digest('hex')
 

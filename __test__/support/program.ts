@@ -4,6 +4,8 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
+import test from 'ava'
+
 import { within } from './deadline.ts'
 import type { Outcome } from './process.ts'
 
@@ -15,8 +17,17 @@ export function typescript(file: string, ...args: string[]): [command: string, .
   return [process.execPath, ...loader, file, ...args]
 }
 
+/**
+ * How to declare a test that talks to a program of others: it skips itself where that is missing, but not where a
+ * variable says that it has to be there.
+ */
+export function needs(program: string): typeof test.serial | typeof test.serial.skip {
+  const required = process.env.MIOLO_REQUIRE_CLIENTS === '1'
+  return required || isInstalled(program) ? test.serial : test.serial.skip
+}
+
 /** Whether there is a program of this name. */
-export function isInstalled(program: string): boolean {
+function isInstalled(program: string): boolean {
   return spawnSync(program, ['-h'], { stdio: 'ignore' }).error === undefined
 }
 
