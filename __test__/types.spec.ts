@@ -4,6 +4,9 @@ import test from 'ava'
 import { expectTypeOf } from 'expect-type'
 import {
   type AddressLike,
+  connect,
+  type Connection,
+  type ConnectionHandler,
   EventLoop,
   type EventLoopConfig,
   EventSet,
@@ -15,9 +18,11 @@ import {
   type NotifyError,
   PollOpt,
   Sender,
+  type ServerHandler,
   type SharedSender,
   type SocketAddress,
   TcpListener,
+  TcpServer,
   type TcpStream,
   type TimeoutHandle,
   type TimerError,
@@ -176,6 +181,68 @@ test('handles, addresses, errors and metrics', (t) => {
     'auto' | 'thread' | 'embedded' | undefined
   >()
   expectTypeOf<object>().toExtend<EventLoopConfig>()
+  t.pass()
+})
+
+interface Session {
+  user: string
+}
+
+test('the state of a connection is of the type that its server, handler or connect names', (t) => {
+  const typed = (loop: EventLoop) => {
+    const server = new TcpServer<Session>(loop, {
+      open(conn) {
+        expectTypeOf(conn).toEqualTypeOf<Connection<Session>>()
+        conn.state = { user: 'Ada' }
+      },
+      data: (conn) => expectTypeOf(conn.state.user).toEqualTypeOf<string>(),
+      drain: (conn) => expectTypeOf(conn.state).toEqualTypeOf<Session>(),
+      end: (conn) => expectTypeOf(conn.state).toEqualTypeOf<Session>(),
+      close: (conn) => expectTypeOf(conn.state).toEqualTypeOf<Session>(),
+    })
+    for (const conn of server.connections) expectTypeOf(conn.state).toEqualTypeOf<Session>()
+    const handler: ConnectionHandler<Session> = {
+      data: (conn) => expectTypeOf(conn.state).toEqualTypeOf<Session>(),
+    }
+    // It need not be said again where the handler says it.
+    expectTypeOf(new TcpServer(loop, handler)).toEqualTypeOf<TcpServer<Session>>()
+    expectTypeOf(connect(loop, '127.0.0.1:1', handler)).resolves.toEqualTypeOf<
+      Connection<Session>
+    >()
+    return connect<Session>(loop, '127.0.0.1:1', {
+      open: (conn) => expectTypeOf(conn.state).toEqualTypeOf<Session>(),
+    })
+  }
+  expectTypeOf(typed).returns.resolves.toEqualTypeOf<Connection<Session>>()
+  expectTypeOf<Connection['state']>().toEqualTypeOf<unknown>()
+  expectTypeOf<TcpServer>().toEqualTypeOf<TcpServer<unknown>>()
+  expectTypeOf<ServerHandler<Session>>().toExtend<ConnectionHandler<Session>>()
+  t.pass()
+})
+
+test('wrong use of a state does not compile', (t) => {
+  const wrong = async (loop: EventLoop, handler: ConnectionHandler<Session>) => {
+    const server = new TcpServer<Session>(loop, {
+      open(conn) {
+        // @ts-expect-error it is no text
+        conn.state = 'Ada'
+        // @ts-expect-error its user is a text
+        conn.state = { user: 1 }
+        // @ts-expect-error it has no such property
+        return conn.state.name
+      },
+    })
+    // @ts-expect-error connections have the state of their server
+    const [conn]: Iterable<Connection<number>> = server.connections
+    // @ts-expect-error the handler is of connections with another state
+    const other = new TcpServer<number>(loop, handler)
+    // @ts-expect-error the handler is of connections with another state
+    await connect<number>(loop, '127.0.0.1:1', handler)
+    // @ts-expect-error without a type it has to be looked at first
+    ;(await connect(loop, '127.0.0.1:1')).state.user.trim()
+    return [conn, other]
+  }
+  expectTypeOf(wrong).returns.resolves.toBeArray()
   t.pass()
 })
 
