@@ -7,7 +7,9 @@ function contest(connections: number): Contest {
     name: named({ connections }),
     sides: [
       loadSide('epoll', { connections }, () => benchProgram('epoll_echo', '127.0.0.1:0')),
-      loadSide('example', { connections }, () => rustExample('echo_server', '127.0.0.1:0')),
+      loadSide('example', { connections }, () =>
+        rustExample('miolo', 'echo_server', '127.0.0.1:0'),
+      ),
     ],
     figures: [
       {

@@ -6,16 +6,24 @@ import {
   mainThreadCpu,
   messages,
   nodeNetSide,
+  rustServerSide,
   tcpServerSide,
 } from './lib/servers.ts'
 
 /** `jsThread`: the share of node:net's CPU that the JS thread may take where a native thread does the rest. */
 function contest(traffic: Traffic, jsThread?: number): Contest {
-  const sides = [nodeNetSide(traffic), epollSide(traffic), tcpServerSide('auto', traffic)]
+  const sides = [
+    nodeNetSide(traffic),
+    epollSide(traffic),
+    rustServerSide(traffic),
+    tcpServerSide('auto', traffic),
+  ]
   const figures = [
     messages('auto', 'net', atLeast(1.6)),
     cpu('auto', 'net', atMost(0.62)),
     cpu('auto', 'epoll', atMost(1.15)),
+    // What JavaScript costs on top of the same server.
+    cpu('auto', 'tcp_server_echo'),
   ]
   if (jsThread !== undefined) {
     sides.push(tcpServerSide('thread', traffic, '--driver', 'thread'))
@@ -24,7 +32,7 @@ function contest(traffic: Traffic, jsThread?: number): Contest {
   return { name: named(traffic), sides, figures }
 }
 
-/** Echo by `TcpServer` against node:net and plain epoll. */
+/** Echo by `TcpServer` against node:net, plain epoll and the same server in Rust. */
 export const serverEcho: Bench = {
   name: 'server-echo',
   contests: [

@@ -37,8 +37,12 @@ export async function benchProgram(name: string, ...args: string[]): Promise<Com
   return { file: join(await build('-p', 'miolo-bench'), name + EXE), args }
 }
 
-/** An example of crates/miolo. */
-export async function rustExample(name: string, ...args: string[]): Promise<Command> {
-  const folder = await build('-p', 'miolo', '--example', name)
+/** An example of a crate of the workspace. */
+export async function rustExample(
+  crate: 'miolo' | 'miolo-server',
+  name: string,
+  ...args: string[]
+): Promise<Command> {
+  const folder = await build('-p', crate, '--example', name)
   return { file: join(folder, 'examples', name + EXE), args }
 }

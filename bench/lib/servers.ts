@@ -1,5 +1,5 @@
 import type { Figure, Side, Target } from './bench.ts'
-import { benchProgram } from './cargo.ts'
+import { benchProgram, rustExample } from './cargo.ts'
 import { program } from './child.ts'
 import { loadSide, type Traffic } from './load.ts'
 
@@ -19,6 +19,12 @@ export function epollSide(traffic: Traffic): Side {
     ...loadSide('epoll', traffic, () => benchProgram('epoll_echo', '127.0.0.1:0')),
     unavailable: () => (process.platform === 'linux' ? null : 'epoll is only there on Linux'),
   }
+}
+
+/** Echo by the Rust example of a `TcpServer`, without JavaScript. */
+export function rustServerSide(traffic: Traffic): Side {
+  const example = 'tcp_server_echo'
+  return loadSide(example, traffic, () => rustExample('miolo-server', example, '127.0.0.1:0'))
 }
 
 /** A figure of a side against a peer. */
