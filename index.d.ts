@@ -596,8 +596,13 @@ export declare class Connection<State = unknown> {
    */
   flush(): void
   /**
-   * The stream of this connection, which takes it over: from now on its handler is not called, but for `close`. It
-   * behaves as a `net.Socket` does. To be called while nothing has been missed, as in `open`.
+   * The stream of this connection, which takes it over: from now on its handler is not called, but for `close`. To be
+   * called while nothing has been missed, as in `open`.
+   *
+   * It is a Duplex that behaves as a `net.Socket` does in `pipeline()`: `end()` ends this side, and so does the peer's
+   * end, unless `allowHalfOpen` is set; `destroy()` closes the connection, and what the system has not taken by then is
+   * lost. What the peer or the system does to the connection is an `error`, with the code that `node:net` has for it.
+   * {@link abort}, and the end of the server or the loop, destroy it without one. What else a `net.Socket` has, it lacks.
    */
   toStream(): Duplex
   /** How many bytes wait to be sent. */
@@ -767,7 +772,9 @@ export interface ConnectOptions extends ConnectionOptions {
 /**
  * Begins a TCP connection. The loop has to run for it to be made.
  *
- * @param handler what happens to the connection; its `open` comes before the promise resolves.
+ * @param handler what happens to the connection; its `open` comes before the promise resolves. Without `data`, all that
+ * comes before Node's loop has its next turn waits until then: for {@link Connection.toStream}, called right after the
+ * `await`. In `runSync`, where Node's loop has none, it does not.
  * @returns a promise of the connection; it rejects with what the system says, as in `node:net`: `ECONNREFUSED`,
  * `ETIMEDOUT`, …
  * @throws `TypeError` or `RangeError` for arguments that make no sense; `ERR_MIOLO_CLOSED` if the loop is.
@@ -827,8 +834,8 @@ export declare class TcpServer<State = unknown> implements AsyncDisposable {
    */
   get refused(): number
   /**
-   * Accepts no more, and ends every connection once what was written to it has been sent. Those that have not ended
-   * by the deadline, since their peers have not, are cut: `shutdown`.
+   * Accepts no more, and ends every connection once what was written to it, or to its stream, has been sent. Those that
+   * have not ended by the deadline, since their peers have not, are cut: `shutdown`.
    *
    * @returns a promise that resolves when no connection is left, to how many have ended for which reason since. The
    * loop has to run until then, or to be closed. Another call returns the same promise; it may set another deadline.

@@ -2,6 +2,7 @@
 
 import { createHash, type Hash } from 'node:crypto'
 import { once } from 'node:events'
+import net from 'node:net'
 import { type Duplex, PassThrough, Readable, Transform, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 
@@ -11,9 +12,10 @@ import {
   connect,
   type ConnectionOptions,
   type EventLoop,
+  type SocketAddress,
 } from 'miolo'
 
-import { within } from './support/deadline.ts'
+import { DEADLINE_MS, within } from './support/deadline.ts'
 import { eachDriver, type Stage } from './support/drivers.ts'
 import { dial, journal, running, serve } from './support/servers.ts'
 
@@ -133,31 +135,6 @@ eachDriver('a slow reader has its peer wait', async (t, stage) => {
   const into = sink()
   await within('the rest', () => pipeline(far, into.stream))
   t.is(into.count(), written)
-})
-
-eachDriver('where there is no room a stream waits for some', async (t, stage) => {
-  const { near, far, conns } = await streams(stage, { maxWriteBuffer: 10_000 })
-  const conn = conns[0] as Connection
-  const sizes: number[] = []
-  const { write } = conn
-  conn.write = (data) => {
-    sizes.push(data.length)
-    return write.call(conn, data)
-  }
-  const size = 20_000_000
-  near.end(Buffer.alloc(size))
-  // Nobody reads until the system takes no more.
-  let before = -1
-  await within('a standstill', async () => {
-    while (sizes.length !== before && !sizes.includes(0)) {
-      before = sizes.length
-      await new Promise((resolve) => setTimeout(resolve, 100))
-    }
-  })
-  const into = sink()
-  await within('all of it', () => pipeline(far, into.stream))
-  t.is(into.count(), size)
-  t.false(sizes.includes(0))
 })
 
 eachDriver('a write of any size, whatever maxWriteBuffer is', async (t, stage) => {
@@ -491,6 +468,90 @@ eachDriver('destroy has what was written sent before', async (t, stage) => {
     t.deepEqual(await client.rest(), answer)
     t.is(client.error, undefined)
     client.socket.destroy()
+  }
+})
+
+type Greets = (stage: Stage, loop: EventLoop) => Promise<SocketAddress> | SocketAddress
+
+/** Peers that say something to whoever comes, and end at once. */
+const greeters: Record<string, Greets> = {
+  async 'of Node’s'(stage) {
+    const server = net.createServer((socket) => socket.on('error', () => {}).end('greeting'))
+    stage.keep(server)
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    return server.address() as SocketAddress
+  },
+  'on the same loop': (_, loop) => serve(loop, { open: (conn) => conn.end('greeting') }).address,
+}
+for (const [whose, greets] of Object.entries(greeters)) {
+  for (const borrow of [false, 'checked'] as const) {
+    const title = `what a peer ${whose} says at once is there after connect, borrow: ${borrow}`
+    eachDriver(title, async (t, stage) => {
+      const loop = running(stage)
+      const address = await greets(stage, loop)
+      for (let count = 0; count < 300; count++) {
+        const conn = await within('a connection', () => connect(loop, address, {}, { borrow }))
+        const stream = conn.toStream()
+        const closed = once(stream, 'close')
+        // Whatever has come by now, this side is still open, as a socket's is until it has read the end.
+        t.true(stream.writable)
+        t.is(await textOf(stream), 'greeting')
+        await within('close', () => closed)
+      }
+    })
+  }
+}
+
+eachDriver('what connect has kept comes also if this side has ended', async (t, stage) => {
+  const loop = running(stage)
+  const address = await greeters['on the same loop']!(stage, loop)
+  for (let count = 0; count < 100; count++) {
+    const open = (conn: Connection) => conn.end()
+    const conn = await within('a connection', () => connect(loop, address, { open }))
+    const stream = conn.toStream()
+    const closed = once(stream, 'close')
+    t.is(await textOf(stream), 'greeting')
+    await within('close', () => closed)
+  }
+})
+
+eachDriver('connect keeps nothing for whoever comes later', async (t, stage) => {
+  const loop = running(stage)
+  const address = await greeters['on the same loop']!(stage, loop)
+  let conn: Connection | undefined
+  await within('close', async () => {
+    await new Promise<void>((close) => {
+      void connect(loop, address, { close: () => close() }).then((made) => (conn = made))
+    })
+    await new Promise((resolve) => setImmediate(resolve))
+  })
+  const stream = conn?.toStream().on('data', t.fail) as Duplex
+  if (!stream.closed) await within('close', () => once(stream, 'close'))
+  t.true(stream.destroyed)
+})
+
+eachDriver('nor in runSync, where nobody has a turn', async (t, stage) => {
+  const loop = stage.open<string>()
+  const { address } = serve(loop, { open: (conn) => conn.end('greeting') })
+  for (let count = 0; count < 20; count++) {
+    let closed = 0
+    const handler = {
+      close() {
+        if (++closed === 2) loop.shutdown()
+      },
+    }
+    let first: Connection | undefined
+    void connect(loop, address, handler).then((made) => (first = made))
+    // It may be that its peer has ended already, and that this side has not.
+    while (first === undefined) await within('an iteration', () => loop.runOnce({}))
+    const second = connect(loop, address, handler)
+    const late = loop.timeoutMs('late', DEADLINE_MS)
+    loop.runSync({ timeout: () => loop.shutdown() })
+    t.true(loop.clearTimeout(late))
+    t.is(closed, 2)
+    const stream = (await second).toStream().on('data', t.fail)
+    if (!stream.closed) await within('close', () => once(stream, 'close'))
+    t.true(stream.destroyed)
   }
 })
 

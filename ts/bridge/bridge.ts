@@ -95,7 +95,8 @@ export class Bridge<Timeout, Message> {
   /** Loops that run whenever this one does, and the end of their last run. */
   readonly #followers = new Map<EventLoop, Promise<void>>()
   #run: Run<Timeout, Message> | undefined
-  #isSync = false
+  /** `runSync` is in progress, so Node's loop has no turn. */
+  isSync = false
   #isPumping = false
   #immediate: NodeJS.Immediate | undefined
   /** Messages sent here, and how many of them the native side knows of. */
@@ -153,12 +154,12 @@ export class Bridge<Timeout, Message> {
   // Running
 
   isActive(): boolean {
-    return this.#run !== undefined || this.#isSync
+    return this.#run !== undefined || this.isSync
   }
 
   /** Whether a `run` or `runSync` is in progress, which a `shutdown` ends. */
   heedsShutdown(): boolean {
-    return this.#isSync || this.#run?.isOnce === false
+    return this.isSync || this.#run?.isOnce === false
   }
 
   run(handler: Handler<Timeout, Message>, goesOn: () => boolean): Promise<void> {
@@ -180,7 +181,7 @@ export class Bridge<Timeout, Message> {
 
   runSync(handler: Handler<Timeout, Message>, goesOn: () => boolean): void {
     if (this.#followers.size > 0) throw new LoopError('ERR_MIOLO_LOOPS_IN_RUN_SYNC')
-    this.#isSync = true
+    this.isSync = true
     try {
       while (goesOn() || this.#delivery.isMidBatch) {
         const started = performance.now()
@@ -194,7 +195,7 @@ export class Bridge<Timeout, Message> {
         native.loopTurn(this.#native, -1)
       }
     } finally {
-      this.#isSync = false
+      this.isSync = false
       this.#sendLast()
     }
   }
@@ -410,7 +411,7 @@ export class Bridge<Timeout, Message> {
   #returned(value: unknown): void {
     if (typeof (value as PromiseLike<unknown> | null)?.then !== 'function') return
     const promise = Promise.resolve(value)
-    if (this.#isSync) {
+    if (this.isSync) {
       // That there is one is the failure, whatever becomes of it.
       promise.catch(() => {})
       throw new LoopError('ERR_MIOLO_ASYNC_IN_RUN_SYNC')

@@ -184,6 +184,11 @@ export class Connections {
     this.#soon()
   }
 
+  /** It is not held back any more, but for what it says itself. */
+  released(endpoint: Endpoint): void {
+    if (endpoint.waits === 'no' || this.#late.includes(endpoint)) this.resumed(endpoint)
+  }
+
   /** It is to be held back again, unless it has ended. */
   waits(endpoint: Endpoint): void {
     if (this.#late.includes(endpoint)) return

@@ -10,7 +10,9 @@ import { type ConnectOptions, resolveConnect } from './options.ts'
 /**
  * Begins a TCP connection. The loop has to run for it to be made.
  *
- * @param handler what happens to the connection; its `open` comes before the promise resolves.
+ * @param handler what happens to the connection; its `open` comes before the promise resolves. Without `data`, all that
+ * comes before Node's loop has its next turn waits until then: for {@link Connection.toStream}, called right after the
+ * `await`. In `runSync`, where Node's loop has none, it does not.
  * @returns a promise of the connection; it rejects with what the system says, as in `node:net`: `ECONNREFUSED`,
  * `ETIMEDOUT`, …
  * @throws `TypeError` or `RangeError` for arguments that make no sense; `ERR_MIOLO_CLOSED` if the loop is.
@@ -40,6 +42,7 @@ export function connect<State = unknown>(
           isMade = true
           end.handler = handler
           resolve(conn)
+          if (handler.data === undefined) end.holdBack()
           return handler.open?.(conn)
         },
       },

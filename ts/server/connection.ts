@@ -144,6 +144,7 @@ export class End<State> implements Endpoint {
   #needsDrain = false
   #hasEnded = false
   #isPaused = false
+  #isHeldBack = false
   held: Held[] | undefined
   #stream: ConnectionStream | undefined
   /** How many bytes were written, by all who had its slot; a count that wraps. */
@@ -221,6 +222,18 @@ export class End<State> implements Endpoint {
     this.#isPaused = false
     this.ask(at.COMMAND_RESUME)
     this.#connections.resumed(this)
+  }
+
+  /**
+   * Keeps all that comes until whoever awaits the connection has had their turn, which is Node's loop's next: they may
+   * make it a stream.
+   */
+  holdBack(): void {
+    this.#isHeldBack = true
+    setImmediate(() => {
+      this.#isHeldBack = false
+      this.#connections.released(this)
+    })
   }
 
   finish(): void {
@@ -305,11 +318,6 @@ export class End<State> implements Endpoint {
     return this.#isWritable
   }
 
-  /** Whether it was cut off from this side. */
-  get isCut(): boolean {
-    return this.#cut !== undefined
-  }
-
   /** Whether the peer has ended its side, and that was told. */
   get hasEnded(): boolean {
     return this.#hasEnded
@@ -321,7 +329,9 @@ export class End<State> implements Endpoint {
     return this.#cut !== undefined
   }
 
-  get waits(): 'no' | 'but for its end' {
+  get waits(): 'no' | 'but for its end' | 'yes' {
+    // In runSync there is no next turn.
+    if (this.#isHeldBack && !this.#origin.bridge.isSync) return 'yes'
     return this.#isPaused ? 'but for its end' : 'no'
   }
 
