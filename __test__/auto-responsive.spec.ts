@@ -10,7 +10,7 @@ import { TestWorker } from './support/process.ts'
 const withLibuv = process.platform === 'win32' ? test.serial.skip : test.serial
 
 /** So many callbacks in succession are looked at, after some in which what was begun before comes to its end. */
-const [BEFORE, LOOKED_AT] = [20, 40]
+const [BEFORE, LOOKED_AT] = [10, 30]
 
 /** In milliseconds, by the common clock of all threads. */
 const now = () => Number(process.hrtime.bigint()) / 1e6
