@@ -122,6 +122,8 @@ pub fn relieve(crank: &Crank, goes_on: impl Fn() -> bool) -> io::Result<()> {
         done = crank.turn(&mut poller, Some(Calm::LENGTH));
     }
     drop(poller);
+    // Its time begins anew: it has had no turn while it was relieved.
+    crank.note_js_turn();
     crank.hand_over(Turner::Js);
     crank.doorbell.ring();
     done
