@@ -3,7 +3,8 @@ import { LoopError, systemError } from '../errors.ts'
 import { bridgeOf, type EventLoop } from '../event-loop.ts'
 import { type AddressLike, parseAddress } from '../net/address.ts'
 import { checkHandler } from '../validate.ts'
-import { type Connection, End } from './connection.ts'
+import type { Connection } from './connection.ts'
+import { ConnectionEnd } from './connection-end.ts'
 import { CALLBACKS, type ConnectionHandler } from './connection-handler.ts'
 import { type ConnectOptions, resolveConnect } from './options.ts'
 
@@ -53,7 +54,7 @@ export function connect<State = unknown>(
         else reject(new LoopError('ERR_MIOLO_CLOSED'))
       },
     }
-    const end: End<State> = new End(origin, begun.slot, begun.generation)
+    const end: ConnectionEnd<State> = new ConnectionEnd(origin, begun.slot, begun.generation)
     connections.add(end)
     bridge.pumpSoon()
   })

@@ -3,14 +3,15 @@
 import { Duplex } from 'node:stream'
 
 import type { CloseReason } from './connection-handler.ts'
-import type { Connection, End } from './connection.ts'
+import type { Connection } from './connection.ts'
+import type { ConnectionEnd } from './connection-end.ts'
 
 type Done = (error?: Error | null) => void
 
 /** The stream of a connection, which it takes over. */
 export class ConnectionStream extends Duplex {
   readonly #conn: Connection
-  readonly #end: End<unknown>
+  readonly #end: ConnectionEnd<unknown>
   /** The connection may have been paused before. */
   #isPaused = true
   /** Goes on with a write, or with the end, when the connection says `drain`. */
@@ -18,7 +19,7 @@ export class ConnectionStream extends Duplex {
   /** Says that it has been destroyed, once the connection has closed. */
   #destroyed: (() => void) | undefined
 
-  constructor(conn: Connection, end: End<unknown>) {
+  constructor(conn: Connection, end: ConnectionEnd<unknown>) {
     super({ allowHalfOpen: end.allowHalfOpen, autoDestroy: true })
     this.#conn = conn
     this.#end = end

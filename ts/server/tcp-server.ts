@@ -10,7 +10,8 @@ import {
   socketAddress,
 } from '../net/address.ts'
 import { checkHandler, duration, options as optional } from '../validate.ts'
-import { type Connection, End, type Origin } from './connection.ts'
+import type { Connection } from './connection.ts'
+import { ConnectionEnd, type Origin } from './connection-end.ts'
 import { CALLBACKS, type CloseReason, type ServerHandler } from './connection-handler.ts'
 import { type ResolvedServerOptions, resolveServer, type ServerOptions } from './options.ts'
 
@@ -40,7 +41,7 @@ export class TcpServer<State = unknown> implements AsyncDisposable {
   readonly #seats: Seat[]
   /** The other loops, which follow the first: they run when it does. */
   readonly #helpers: EventLoop[] = []
-  readonly #open = new Map<Connection<State>, End<State>>()
+  readonly #open = new Map<Connection<State>, ConnectionEnd<State>>()
   #closed: ClosedConnections = {}
   #closing: Promise<ClosedConnections> | undefined
   #finish: (() => void) | undefined
@@ -89,7 +90,7 @@ export class TcpServer<State = unknown> implements AsyncDisposable {
     }
     const acceptor: Acceptor = {
       accept: (slot, generation, peer): Endpoint => {
-        const end = new End<State>(origin, slot, generation, peer)
+        const end = new ConnectionEnd<State>(origin, slot, generation, peer)
         this.#open.set(end.conn, end)
         if (this.#closing !== undefined) end.finish()
         return end
