@@ -147,7 +147,9 @@ export class Delivery<Timeout, Message> {
       default: {
         const { connections } = this.#from
         if (connections === undefined) throw corrupt('an event')
-        const [kind, low, high] = [events.kind(), events.argument(), events.argumentHigh()]
+        const kind = events.kind()
+        const low = events.argument()
+        const high = events.argumentHigh()
         const receiver = connections.receiver(kind, slot, generation, low, high)
         if (receiver === undefined) return
         this.isMidBatch = true
