@@ -75,15 +75,15 @@ export class Delivery<Timeout, Message> {
    * goes on behind that record the next time.
    */
   deliver(handler: Handler<Timeout, Message>, deadline: number): Outcome {
-    const { events } = this.#from
+    const { events, connections } = this.#from
     if (this.isClosed) return 'closed'
     try {
       for (;;) {
         if (this.#messages > 0) {
           this.#deliverMessages(handler)
-        } else if (this.#from.connections?.hasDue) {
+        } else if (connections?.hasDue) {
           this.isMidBatch = true
-          this.#returned(this.#from.connections.deliverDue())
+          this.#returned(connections.deliverDue())
         } else if (!events.next()) {
           // What was due by itself has no record for its end.
           if (!this.isMidBatch) return 'empty'
