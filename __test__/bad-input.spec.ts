@@ -6,6 +6,7 @@ import { types } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
 import fc from 'fast-check'
 import {
+  connect,
   EventLoop,
   EventSet,
   LoopError,
@@ -325,6 +326,28 @@ for (const [name, call] of Object.entries(onClosed)) {
     t.false(loop.isRunning())
   })
 }
+
+eachDriver('a handler or an address that closes the loop as it is read', (t, { open }) => {
+  for (const way of ['run', 'runOnce', 'runSync'] as const) {
+    const loop = open()
+    const handler = {
+      get tick() {
+        loop.close()
+        return undefined
+      },
+    }
+    throwsCode(t, () => loop[way](handler), 'ERR_MIOLO_CLOSED', LoopError)
+  }
+  const loop = open()
+  const address = {
+    get host() {
+      loop.close()
+      return '127.0.0.1'
+    },
+    port: 1,
+  }
+  throwsCode(t, () => connect(loop, address), 'ERR_MIOLO_CLOSED', LoopError)
+})
 
 eachDriver('a closed loop answers what needs no loop', (t, { open }) => {
   const loop = open()
