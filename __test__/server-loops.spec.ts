@@ -5,7 +5,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 
 import test from 'ava'
-import { EventLoop, LoopError, type ServerOptions, TcpServer } from 'miolo'
+import { type Connection, EventLoop, LoopError, type ServerOptions, TcpServer } from 'miolo'
 
 import { within } from './support/deadline.ts'
 import { throwsCode } from './support/errors.ts'
@@ -119,6 +119,61 @@ test.serial(
     for (const socket of sockets) socket.destroy()
   },
 )
+
+for (const which of [0, 1]) {
+  test.serial(`what is thrown on loop ${which} while the run ends fails it`, async (t) => {
+    const loop = new EventLoop()
+    t.teardown(() => loop.close())
+    let count = 0
+    const data = () => {
+      // So long that Node's loop has turns between the shutdown and the throw.
+      for (const until = performance.now() + 3; performance.now() < until;);
+      if (++count === 2) loop.shutdown()
+      if (count === 30) throw new Error('on purpose')
+    }
+    const server = new TcpServer(loop, { data }, { loops: 2, framing: 'lines' })
+    const { port } = server.listen('127.0.0.1:0')
+    const run = loop.run({})
+    const sockets = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')]
+    for (const socket of sockets) {
+      socket.on('error', () => {})
+      await within('a connection', () => once(socket, 'connect'))
+    }
+    // Each loop has one of them.
+    sockets[which]?.write('line\n'.repeat(30))
+    await t.throwsAsync(
+      within('the run', () => run),
+      { message: 'on purpose' },
+    )
+    for (const socket of sockets) socket.destroy()
+  })
+}
+
+test.serial('a close callback may ask anything of the others', async (t) => {
+  const loop = new EventLoop()
+  t.teardown(() => loop.close())
+  const conns: Connection[] = []
+  let closed = 0
+  const server = new TcpServer(
+    loop,
+    {
+      open: (conn) => void conns.push(conn),
+      data: (conn, chunk) => void conn.write(chunk),
+      close() {
+        closed++
+        // More often than there is room for commands.
+        for (let time = 0; time < 1000; time++) for (const conn of conns) conn.abort()
+      },
+    },
+    { loops: 2 },
+  )
+  const { port } = server.listen('127.0.0.1:0')
+  void loop.run({}).catch(() => {})
+  const sockets = await clients(port, 20)
+  t.notThrows(() => loop.close())
+  t.is(closed, 20)
+  for (const socket of sockets) socket.destroy()
+})
 
 test.serial('runSync refuses it, since the other loops would have no turn', (t) => {
   const { loop, server } = serve({ loops: 2 })

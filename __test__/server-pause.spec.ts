@@ -1,6 +1,7 @@
 /** A connection that is paused: nothing of it is delivered before it is read again, and nothing is lost. */
 
 import { eachDriver } from './support/drivers.ts'
+import { TestWorker } from './support/process.ts'
 import { dial, type Journal, journal, running, serve } from './support/servers.ts'
 
 /** Long enough for what would come though it must not. */
@@ -180,6 +181,38 @@ for (const borrow of [true, 'checked'] as const) {
     if (borrow === 'checked') t.not(String(seen[1]), 'two')
   })
 }
+
+/** A peer that sends as much as is taken, and says how much that was. */
+const FLOOD = `
+  const { parentPort, workerData: port } = require('node:worker_threads')
+  const socket = require('node:net').connect(port, '127.0.0.1').on('error', () => {})
+  const lines = Buffer.from(('x'.repeat(99) + '\\n').repeat(600))
+  const more = () => { while (socket.write(lines)); }
+  socket.on('connect', more).on('drain', more)
+  parentPort.on('message', () => parentPort.postMessage(socket.bytesWritten - socket.writableLength))
+`
+
+eachDriver('a peer does not decide how much is kept', async (t, stage) => {
+  let count = 0
+  const log = journal({
+    data(conn) {
+      conn.pause()
+      if (++count < 1000) {
+        setImmediate(() => {
+          conn.resume()
+          conn.flush()
+        })
+      }
+    },
+  })
+  const { port } = serve(running(stage), log.handler, { framing: 'lines' })
+  const peer = stage.keep(TestWorker.code(FLOOD, { workerData: port, execArgv: [] }))
+  await log.until('lines', () => count === 1000)
+  peer.worker.postMessage('?')
+  const taken = await peer.message<number>()
+  // Most of it lies in the system's buffers.
+  t.true(taken < 30e6, `${taken} bytes, of which ${count * 100} were delivered`)
+})
 
 eachDriver('a frame that is too large for the arena is kept as well', async (t, stage) => {
   const log = journal({ data: (conn) => conn.pause() })

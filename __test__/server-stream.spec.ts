@@ -4,7 +4,7 @@ import { createHash, type Hash } from 'node:crypto'
 import { once } from 'node:events'
 import net from 'node:net'
 import { type Duplex, PassThrough, Readable, Transform, Writable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
+import { finished, pipeline } from 'node:stream/promises'
 
 import {
   type CloseReason,
@@ -569,4 +569,30 @@ eachDriver('a connection and a socket of Node’s, by pipelines', async (t, stag
     Promise.all([pipeline(from.stream, client.socket), pipeline(client.socket, into.stream)]),
   )
   t.is(into.hash.digest('hex'), from.hash.digest('hex'))
+})
+
+eachDriver('this side may be ended beside the stream', async (t, stage) => {
+  const { near, far, conns } = await streams(stage, { allowHalfOpen: true })
+  conns[0]?.end('all')
+  far.end()
+  near.resume()
+  const [text] = await Promise.all([
+    textOf(far),
+    within('the end of the stream', () => finished(near)),
+  ])
+  t.is(text, 'all')
+})
+
+eachDriver('what is kept for a stream is not read away by resume', async (t, stage) => {
+  const server = net.createServer((socket) => void socket.end('greeting'))
+  stage.keep(server)
+  await within('the server', () => once(server.listen(0, '127.0.0.1'), 'listening'))
+  const { port } = server.address() as net.AddressInfo
+  const loop = running(stage)
+  for (let time = 0; time < 50; time++) {
+    const conn = await within('a connection', () =>
+      connect(loop, `127.0.0.1:${port}`, { open: (conn) => conn.resume() }),
+    )
+    t.is(await textOf(conn.toStream()), 'greeting')
+  }
 })

@@ -181,6 +181,7 @@ export class Bridge<Timeout, Message> {
 
   runSync(handler: Handler<Timeout, Message>, goesOn: () => boolean): void {
     if (this.#followers.size > 0) throw new LoopError('ERR_MIOLO_LOOPS_IN_RUN_SYNC')
+    this.#connections?.releaseAll()
     this.isSync = true
     try {
       while (goesOn() || this.#delivery.isMidBatch) {
@@ -248,9 +249,10 @@ export class Bridge<Timeout, Message> {
     if (failure !== undefined) run.failure ??= failure
     if (this.#run !== run) return
     this.#run = undefined
+    const followers = [...this.#followers.keys()].map((follower) => follower[kBridge]())
     for (const follower of this.#followers.keys()) {
       // One that does not run would keep it for its next run.
-      if (follower[kBridge]().isActive()) follower.shutdown()
+      if (follower[kBridge]().isActive()) follower.ref().shutdown()
     }
     active.delete(this as unknown as Bridge<never, never>)
     clearTimeout(run.limit)
@@ -262,8 +264,9 @@ export class Bridge<Timeout, Message> {
       native.loopKeepAlive(this.#native, false)
       native.loopRest(this.#native)
     }
-    // Promises that its callbacks have returned may have failed by now: that comes first.
-    queueMicrotask(() => {
+    // First come failures of promises that its callbacks have returned, and of the followers, which end by themselves.
+    void Promise.all(this.#followers.values()).then(() => {
+      for (const follower of followers) follower.keepAlive(false)
       run.isSettled = true
       if (run.failure === undefined) run.resolve()
       else run.reject(run.failure[0])

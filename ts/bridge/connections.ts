@@ -23,12 +23,16 @@ export interface Endpoint {
   readonly borrow: boolean | 'checked'
   /** Nothing of it is told any more, but that it has ended. */
   readonly isCut: boolean
-  /** Whether what comes waits until it is {@link Connections.resumed}, and its end as well. */
+  /** Whether what comes waits, and its end as well. When that changes, {@link Connections.look} is to be called. */
   readonly waits: 'no' | 'but for its end' | 'yes'
   /** What has come meanwhile. */
   held: Held[] | undefined
   /** Its slot may be another's from now on. */
   superseded(): void
+  /** All that was held back has come. */
+  caughtUp(): void
+  /** It is held back no more. */
+  released(): void
   opened(): unknown
   data(chunk: Buffer): unknown
   ended(): unknown
@@ -70,10 +74,11 @@ export class Connections {
   /**
    * Those whose slot may be another's before their own end has been delivered: what is on its way to them still comes.
    */
-  readonly #late: Endpoint[] = []
+  readonly #late = new Set<Endpoint>()
   /** Those of which something was held back that may come now. */
-  readonly #due: Endpoint[] = []
-  #isClosed = false
+  readonly #due = new Set<Endpoint>()
+  /** Those that are held back until Node's loop has its next turn. */
+  readonly #heldBack = new Set<Endpoint>()
   readonly #acceptors = new Map<number, Acceptor>()
 
   constructor(loop: NativeLoop, commands: Commands, flush: () => void, soon: () => void) {
@@ -105,29 +110,28 @@ export class Connections {
 
   #addLate(endpoint: Endpoint): void {
     endpoint.superseded()
-    this.#late.push(endpoint)
+    this.#late.add(endpoint)
   }
 
   /** Drops a connection that has ended. */
   forget(endpoint: Endpoint): void {
     this.#unlink(endpoint)
-    this.waits(endpoint)
     endpoint.held = undefined
+    this.look(endpoint)
   }
 
   #unlink(endpoint: Endpoint): void {
     if (this.#endpoints[endpoint.slot] === endpoint) this.#endpoints[endpoint.slot] = undefined
-    else {
-      const index = this.#late.indexOf(endpoint)
-      if (index >= 0) this.#late.splice(index, 1)
-    }
+    else this.#late.delete(endpoint)
   }
 
   #find(slot: number, generation: number): Endpoint | undefined {
     const endpoint = this.#endpoints[slot]
     if (endpoint?.generation === generation) return endpoint
-    if (this.#late.length === 0) return undefined
-    return this.#late.find((late) => late.slot === slot && late.generation === generation)
+    for (const late of this.#late) {
+      if (late.slot === slot && late.generation === generation) return late
+    }
+    return undefined
   }
 
   /**
@@ -154,14 +158,14 @@ export class Connections {
     }
     if (isEnd) {
       if (endpoint.held === undefined && endpoint.waits !== 'yes') return endpoint
-      this.#hold(endpoint, { kind, low, high, chunk: undefined })
       this.#unlink(endpoint)
       this.#addLate(endpoint)
-      // There will be no more of it, so what there is comes.
-      if (endpoint.waits !== 'yes') this.resumed(endpoint)
+      this.#hold(endpoint, { kind, low, high, chunk: undefined })
       return undefined
     }
-    if (endpoint.waits === 'no' || !WAITING.has(kind)) return endpoint
+    if ((endpoint.waits === 'no' && endpoint.held === undefined) || !WAITING.has(kind)) {
+      return endpoint
+    }
     const chunk =
       kind === at.EVENT_DATA
         ? this.#copy(low, high)
@@ -175,43 +179,53 @@ export class Connections {
   #hold(endpoint: Endpoint, held: Held): void {
     endpoint.held ??= []
     endpoint.held.push(held)
+    this.look(endpoint)
   }
 
-  /** What was held back of a connection may come now. */
-  resumed(endpoint: Endpoint): void {
-    if (endpoint.held === undefined || this.#due.includes(endpoint)) return
-    this.#due.push(endpoint)
-    this.#soon()
+  /** Holds a connection back until Node's loop has its next turn, or will have none. */
+  holdBack(endpoint: Endpoint): void {
+    if (this.#heldBack.size === 0) setImmediate(() => this.releaseAll())
+    this.#heldBack.add(endpoint)
   }
 
-  /** It is not held back any more, but for what it says itself. */
-  released(endpoint: Endpoint): void {
-    if (endpoint.waits === 'no' || this.#late.includes(endpoint)) this.resumed(endpoint)
+  /** Those that are held back are so no more. */
+  releaseAll(): void {
+    for (const endpoint of this.#heldBack) endpoint.released()
+    this.#heldBack.clear()
   }
 
-  /** It is to be held back again, unless it has ended. */
-  waits(endpoint: Endpoint): void {
-    if (this.#late.includes(endpoint)) return
-    const index = this.#due.indexOf(endpoint)
-    if (index >= 0) this.#due.splice(index, 1)
+  /** Sees whether what was held back of a connection may come by now. Of one that has ended there will be no more. */
+  look(endpoint: Endpoint): void {
+    const { held, waits } = endpoint
+    if (held === undefined || waits === 'yes' || (waits !== 'no' && !this.#late.has(endpoint))) {
+      this.#due.delete(endpoint)
+    } else {
+      this.#due.add(endpoint)
+      this.#soon()
+    }
   }
 
   /** Whether something that was held back is to be delivered. */
   get hasDue(): boolean {
-    return this.#due.length > 0
+    return this.#due.size > 0
   }
 
   /** Delivers one piece of what was held back, as {@link deliver} does. */
   deliverDue(): unknown {
-    const endpoint = this.#due[0] as Endpoint
+    const [endpoint] = this.#due as Set<Endpoint> & [Endpoint]
     const held = endpoint.held as Held[]
     const { kind, low, high, chunk } = held.shift() as Held
-    if (held.length === 0) {
+    const isLast = held.length === 0
+    if (isLast) {
       endpoint.held = undefined
-      this.#due.shift()
+      this.#due.delete(endpoint)
     }
     if (endpoint.isCut && kind !== at.EVENT_CLOSE) return undefined
-    return this.deliver(endpoint, kind, low, high, chunk)
+    try {
+      return this.deliver(endpoint, kind, low, high, chunk)
+    } finally {
+      if (isLast) endpoint.caughtUp()
+    }
   }
 
   /** Delivers a record to its {@link receiver}: what the callback returned. */
@@ -298,13 +312,9 @@ export class Connections {
 
   /** The loop is closed, and all connections with it. Each is told, also where a callback throws. */
   close(): void {
-    this.#isClosed = true
-    const open = new Set([
-      ...this.#due,
-      ...this.#late,
-      ...this.#endpoints.filter((it) => it !== undefined),
-    ])
-    this.#due.length = this.#late.length = this.#endpoints.length = 0
+    const open = new Set([...this.#late, ...this.#endpoints.filter((it) => it !== undefined)])
+    this.#endpoints.length = 0
+    for (const endpoint of open) this.forget(endpoint)
     callEach([
       ...[...open].map((endpoint) => () => void endpoint.closed(at.CLOSE_SHUTDOWN, undefined)),
       ...[...this.#acceptors.values()].map((acceptor) => () => acceptor.closed()),
@@ -366,8 +376,6 @@ export class Connections {
 
   /** Asks something of a connection, by one of the `COMMAND_…` kinds. */
   ask(kind: number, slot: number, generation: number, argument = 0): void {
-    // There is nobody to ask. Others may be told of their end in this moment, and ask of those that have not been.
-    if (this.#isClosed) return
     this.#commands.connection(kind, slot, generation, argument)
     this.#soon()
   }

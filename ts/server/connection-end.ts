@@ -40,6 +40,8 @@ export class ConnectionEnd<State> implements Endpoint {
   #needsDrain = false
   #hasEnded = false
   #isPaused = false
+  /** The native side has been told to read no more. */
+  #isStopped = false
   #isHeldBack = false
   held: Held[] | undefined
   #stream: ConnectionStream | undefined
@@ -110,26 +112,37 @@ export class ConnectionEnd<State> implements Endpoint {
 
   pause(): void {
     this.#isPaused = true
-    this.ask(at.COMMAND_PAUSE)
-    this.#connections.waits(this)
+    if (!this.#isStopped) this.ask(at.COMMAND_PAUSE)
+    this.#isStopped = true
+    this.#connections.look(this)
   }
 
   resume(): void {
     this.#isPaused = false
+    if (this.held === undefined) this.caughtUp()
+    else this.#connections.look(this)
+  }
+
+  /** Goes on reading. Not before: the peer is not to decide how much is held back. */
+  caughtUp(): void {
+    if (this.#isPaused || !this.#isStopped) return
+    this.#isStopped = false
     this.ask(at.COMMAND_RESUME)
-    this.#connections.resumed(this)
   }
 
   /**
    * Keeps all that comes until whoever awaits the connection has had their turn, which is Node's loop's next: they may
-   * make it a stream.
+   * make it a stream. In `runSync` there is none.
    */
   holdBack(): void {
+    if (this.#origin.bridge.isSync) return
     this.#isHeldBack = true
-    setImmediate(() => {
-      this.#isHeldBack = false
-      this.#connections.released(this)
-    })
+    this.#connections.holdBack(this)
+  }
+
+  released(): void {
+    this.#isHeldBack = false
+    this.#connections.look(this)
   }
 
   finish(): void {
@@ -169,7 +182,8 @@ export class ConnectionEnd<State> implements Endpoint {
   }
 
   ask(kind: number, argument?: number): void {
-    if (this.#isOpen) this.#connections.ask(kind, this.slot, this.generation, argument)
+    if (!this.#isOpen || this.#origin.bridge.closed) return
+    this.#connections.ask(kind, this.slot, this.generation, argument)
   }
 
   flush(): void {
@@ -226,13 +240,14 @@ export class ConnectionEnd<State> implements Endpoint {
   }
 
   get waits(): 'no' | 'but for its end' | 'yes' {
-    // In runSync there is no next turn.
-    if (this.#isHeldBack && !this.#origin.bridge.isSync) return 'yes'
+    if (this.#isHeldBack) return 'yes'
     return this.#isPaused ? 'but for its end' : 'no'
   }
 
   superseded(): void {
-    this.#taken ??= this.#connections.sent(this.slot)
+    const taken = this.#connections.sent(this.slot)
+    // No more than was written: its slot may be another's already.
+    this.#taken ??= ((this.#written - taken) | 0) < 0 ? this.#written : taken
   }
 
   opened(): unknown {

@@ -106,8 +106,11 @@ export class ConnectionStream extends Duplex {
 
   #closed(reason: CloseReason, error: Error | undefined): void {
     if (this.#destroyed !== undefined) this.#destroyed()
-    else if (reason === 'end') this.#goOn()
-    else if (reason === 'aborted' || reason === 'shutdown') this.destroy()
+    else if (reason === 'end') {
+      // This side may have been ended beside the stream.
+      if (!this.writableEnded) this.end()
+      this.#goOn()
+    } else if (reason === 'aborted' || reason === 'shutdown') this.destroy()
     else this.destroy(error ?? failed(CODES[reason], `The connection was closed: ${reason}`))
   }
 }

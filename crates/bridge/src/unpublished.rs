@@ -67,7 +67,8 @@ impl Unpublished {
 
     /// Tail and written.
     fn counts(&self) -> (u32, u32) {
-        // In this order: what was written by then is no less than what was published.
+        // In this order: what was written by then is no less than what was published, but for a producer that has
+        // published what it did not say it had written; that is no overdue business of anybody's.
         let tail = self.tail.get(0).load(Ordering::Acquire);
         let written = self.written.get(0).load(Ordering::Acquire);
         (tail, written)

@@ -46,6 +46,9 @@ pub struct Connections {
 struct Inlet {
     inbound: ArenaWriter,
     sent: Words,
+    /// What stands there: how many bytes the system has taken of all that had the slot. JavaScript may still look at the
+    /// last one's when the next one has it.
+    totals: Vec<u32>,
     /// Records that found no room in the ring. At most four for each connection.
     deferred: VecDeque<Record>,
     /// Frames that the arena is too small for.
@@ -72,6 +75,7 @@ impl Connections {
                     memory.window(layout::INBOUND_HEAD, 1),
                 ),
                 sent: memory.window(layout::SENT, layout::MAX_CONNECTIONS),
+                totals: Vec::new(),
                 deferred: VecDeque::new(),
                 large: VecDeque::new(),
                 large_bytes: 0,
@@ -329,10 +333,14 @@ impl ConnectionHandler for Sink<'_> {
     }
 
     fn sent(&mut self, conn: ConnectionId, count: usize) {
-        let word = self.inlet.sent.get(conn.slot() as usize);
-        // The count goes on with the next connection in this slot: JavaScript may still look at the last one's.
-        let total = word.load(Ordering::Relaxed).wrapping_add(count as u32);
-        word.store(total, Ordering::Release);
+        let slot = conn.slot() as usize;
+        let totals = &mut self.inlet.totals;
+        if slot >= totals.len() {
+            totals.resize(slot + 1, 0);
+        }
+        totals[slot] = totals[slot].wrapping_add(count as u32);
+        let word = self.inlet.sent.get(slot);
+        word.store(totals[slot], Ordering::Release);
     }
 
     fn may_open(&mut self) -> bool {
