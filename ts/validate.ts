@@ -39,8 +39,8 @@ export function options<T extends object>(value: T | undefined, name: string): P
   return object(value, name)
 }
 
-export function object<T extends object>(value: T, name: string): T {
-  if (typeof value !== 'object' || value === null) throw invalidType(name, 'an object', value)
+export function object<T extends object>(value: T, name: string, expected = 'an object'): T {
+  if (typeof value !== 'object' || value === null) throw invalidType(name, expected, value)
   return value
 }
 

@@ -249,10 +249,10 @@ export class Bridge<Timeout, Message> {
     if (failure !== undefined) run.failure ??= failure
     if (this.#run !== run) return
     this.#run = undefined
-    const followers = [...this.#followers.keys()].map((follower) => follower[kBridge]())
-    for (const follower of this.#followers.keys()) {
+    const followers = [...this.#followers.keys()].map((loop) => ({ loop, bridge: loop[kBridge]() }))
+    for (const { loop, bridge } of followers) {
       // One that does not run would keep it for its next run.
-      if (follower[kBridge]().isActive()) follower.ref().shutdown()
+      if (bridge.isActive()) loop.ref().shutdown()
     }
     active.delete(this as unknown as Bridge<never, never>)
     clearTimeout(run.limit)
@@ -266,7 +266,7 @@ export class Bridge<Timeout, Message> {
     }
     // First come failures of promises that its callbacks have returned, and of the followers, which end by themselves.
     void Promise.all(this.#followers.values()).then(() => {
-      for (const follower of followers) follower.keepAlive(false)
+      for (const { bridge } of followers) bridge.keepAlive(false)
       run.isSettled = true
       if (run.failure === undefined) run.resolve()
       else run.reject(run.failure[0])
@@ -370,10 +370,7 @@ export class Bridge<Timeout, Message> {
 
   /** At the end of a run, after which nobody may turn the loop: what was written is not to wait for the next. */
   #sendLast(): void {
-    if (this.closed || !this.#commands.hasTransfers) return
-    this.#publish()
-    this.#commands.hasTransfers = false
-    native.loopFlush(this.#native)
+    if (!this.closed && this.#commands.hasTransfers) this.#handOver()
   }
 
   /** Wakes the loop thread if connections are asked something. */
@@ -386,10 +383,15 @@ export class Bridge<Timeout, Message> {
   }
 
   #flush(): void {
+    this.#handOver()
+    if (this.#commands.arePending()) throw corrupt('the command ring')
+  }
+
+  /** Has the native side take in what was asked of it, which one that has failed does not. */
+  #handOver(): void {
     this.#publish()
     this.#commands.hasTransfers = false
     native.loopFlush(this.#native)
-    if (this.#commands.arePending()) throw corrupt('the command ring')
   }
 
   /**

@@ -2,7 +2,7 @@ import { isIPv6 } from 'node:net'
 
 import { native, type NativeAddress } from '../bridge/binding.ts'
 import { invalidType, invalidValue } from '../errors.ts'
-import { integer } from '../validate.ts'
+import { integer, object } from '../validate.ts'
 
 /** One end of a connection, as `socket.address()` of `node:net` tells it. */
 export interface SocketAddress {
@@ -44,10 +44,7 @@ export function format({ address, port }: Pick<SocketAddress, 'address' | 'port'
 }
 
 function join(given: Exclude<AddressLike, string>): string {
-  if (typeof given !== 'object' || given === null) {
-    throw invalidType('address', 'a string or an object', given)
-  }
-  const { port } = given
+  const { port } = object(given, 'address', 'a string or an object')
   const host: unknown = 'host' in given ? given.host : given.address
   if (typeof host !== 'string') throw invalidType('address.host', 'a string', host)
   integer(port, 'address.port', 0, 65_535)
