@@ -116,8 +116,9 @@ export class LaneSender<Message> {
     if (tail === PUT_ASIDE) this.#spill(message)
     else {
       const sent = (this.#sent + 1) | 0
-      // Beyond what was counted nobody reads, so this may be said before.
-      control[at.LANE_BYTE_TAIL] = tail
+      // Beyond what was counted nobody reads, so this may be said before. An atomic store, behind the bytes and before the
+      // exchange: so the plain one that sends them is seen after them on every processor.
+      Atomics.store(control, at.LANE_BYTE_TAIL, tail)
       let entered
       do entered = this.#queue.look(message)
       while (Atomics.compareExchange(memory, at.ENTERED, entered, (entered + 1) | 0) !== entered)
