@@ -286,7 +286,11 @@ export declare class Sender<Message = unknown> {
    * Closed: the loop is gone. Either has the message in `rejected`. `DataCloneError`: it cannot be cloned.
    */
   send(message: Message): void
-  /** What another thread needs to send to the same loop. @throws {@link LoopError} `ERR_MIOLO_CLOSED` */
+  /**
+   * What another thread needs to send to the same loop.
+   *
+   * @throws {@link LoopError} `ERR_MIOLO_CLOSED`. Not by a Sender that was made by {@link from}: there `from` tells.
+   */
   share(): SharedSender
   /**
    * The Sender that was shared. It sends to the loop of {@link EventLoop.channel}, wherever that runs.
@@ -560,7 +564,8 @@ export declare class Connection<State = unknown> {
    * drivers `thread` and `auto` send it some 10 ms later.
    *
    * @param data a string, as UTF-8, or bytes, which are copied.
-   * @returns false if more than `highWaterMark` bytes wait: {@link ConnectionHandler.drain} tells when few enough do.
+   * @returns false if more than `highWaterMark` bytes wait, and from then on until {@link ConnectionHandler.drain} has told
+   * that few enough do.
    * Also false on a connection that has ended, or was ended from this side: then nothing is written. Where more than
    * `maxWriteBuffer` bytes would wait, the connection is closed: `overflow`. And false on one whose loop does not run:
    * then it is sent when that runs.

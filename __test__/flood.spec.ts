@@ -4,6 +4,8 @@ import { EventSet, PollOpt, type TcpStream } from 'miolo'
 
 import { connected } from './support/connected.ts'
 import { eachWay } from './support/drivers.ts'
+import { TestWorker } from './support/process.ts'
+import { listen } from './support/sockets.ts'
 
 const TINY = { eventCapacity: 16 } as const
 
@@ -73,6 +75,65 @@ eachWay('readiness of more sockets than the ring has places', async (t, stage) =
   t.true(perSocket.every((each) => each === rounds))
   // The other half is for messages and timeouts.
   t.true(loop.metrics().ring.highWater <= TINY.eventCapacity / 2)
+})
+
+/** Sends a byte on each of its connections, whenever the number that it shares has grown by one, until that is negative. */
+const CROWD = `
+  const { parentPort, workerData } = require('node:worker_threads')
+  const net = require('node:net')
+  const { port, count, round } = workerData
+  const dial = () =>
+    new Promise((resolve) => {
+      const socket = net.connect({ port, host: '127.0.0.1', noDelay: true }, () => resolve(socket))
+    })
+  Promise.all(Array.from({ length: count }, dial)).then((sockets) => {
+    for (let last = 0; ; last++) {
+      Atomics.wait(round, 0, last)
+      if (Atomics.load(round, 0) < 0) break
+      for (const socket of sockets) socket.write('x')
+    }
+    process.exit()
+  })
+`
+
+eachWay('readiness that finds no room is told as soon as there is some', async (t, stage) => {
+  const count = 40
+  const rounds = 1500
+  const loop = stage.open(TINY)
+  const listener = listen(stage)
+  const round = new Int32Array(new SharedArrayBuffer(4))
+  const { port } = listener.localAddress()
+  stage.keep(TestWorker.code(CROWD, { workerData: { port, count, round }, execArgv: [] }))
+  const streams: TcpStream[] = []
+  loop.register(listener, count, EventSet.readable(), PollOpt.edge())
+  const buffer = new Uint8Array(16)
+  let bytes = 0
+  const next = (value: number): void => {
+    Atomics.store(round, 0, value)
+    Atomics.notify(round, 0)
+  }
+  await stage.run(loop, {
+    ready(loop, token) {
+      if (token === count) {
+        for (let each = listener.accept(); each !== null; each = listener.accept()) {
+          stage.keep(each.stream)
+          loop.register(each.stream, streams.length, EventSet.readable(), PollOpt.edge())
+          streams.push(each.stream)
+        }
+        if (streams.length === count && bytes === 0) next(1)
+        return
+      }
+      const stream = streams[token] as TcpStream
+      while (stream.read(buffer) !== null) bytes++
+      // Nothing else comes before the last of them has been told.
+      if (bytes === count * rounds) loop.shutdown()
+      else if (bytes % count === 0 && bytes / count === Atomics.load(round, 0)) {
+        next(bytes / count + 1)
+      }
+    },
+  })
+  next(-1)
+  t.is(bytes, count * rounds)
 })
 
 eachWay('level readiness of more sockets than the ring has places', async (t, stage) => {

@@ -87,7 +87,8 @@ eachDriver('garbage that is noticed while the loop spins', async (t, { open }) =
   const loop = open<string>({ spinUs: 20_000 })
   const { memory } = loop.channel().share() as unknown as { memory: Int32Array }
   loop.timeoutMs('overwrite', 0)
-  loop.timeoutMs('later', 50)
+  // For a busy machine, where it is not noticed at once; not so soon that both are told together, and nobody looks again.
+  loop.timeoutMs('later', 5000)
   const running = loop.run({ timeout: () => void Atomics.store(memory, at.COMMAND_TAIL, -1) })
   await t.throwsAsync(running, { code: 'ERR_MIOLO_FAILED' })
 })

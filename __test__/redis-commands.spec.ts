@@ -250,7 +250,7 @@ const conversation: [words: (string | number)[], reply: string][] = [
   [['TTL', 'a'], ':2\r\n'],
   [['SET', 'a', 'x'], OK],
   [['TTL', 'a'], ':-1\r\n'],
-  [['EXPIRE', 'a', -1], ':1\r\n'],
+  [['EXPIRE', 'a', -5e12], ':1\r\n'],
   [['EXISTS', 'a'], ':0\r\n'],
   [['FLUSHALL', 'nope'], SYNTAX],
   [['FLUSHALL'], OK],
@@ -529,6 +529,30 @@ test('a client that does not read is not answered until it does', (t) => {
   t.deepEqual(client.done, ['pause', 'pause', 'resume'])
 })
 
+test('a client that quits before it has read gets its replies, and is read from to see its end', (t) => {
+  for (const last of ['QUIT\r\n', '*x\r\n']) {
+    const client = new Client()
+    client.ask('SET', 'a', 'x'.repeat(100_000))
+    client.reads = false
+    client.send(request('GET', 'a') + last)
+    t.deepEqual(client.done, ['pause'])
+    client.reads = true
+    client.session.drain()
+    t.regex(client.received(), /x\r\n[+-][^\r]+\r\n$/)
+    t.deepEqual(client.done, ['pause', 'end', 'resume'])
+  }
+})
+
+test('what a browser posts is not obeyed', (t) => {
+  for (const line of ['POST / HTTP/1.1\r\n', 'Host: localhost\r\n']) {
+    const client = new Client()
+    client.send(`${line}\r\nSET a 1\r\n`)
+    t.is(client.received(), '')
+    t.deepEqual(client.done, ['end'])
+    t.is(client.another().ask('EXISTS', 'a'), ':0\r\n')
+  }
+})
+
 test('a client that has sent its last byte gets its replies first', (t) => {
   const client = new Client()
   client.reads = false
@@ -538,7 +562,7 @@ test('a client that has sent its last byte gets its replies first', (t) => {
   client.reads = true
   client.session.drain()
   t.is(client.received(), '+PONG\r\n+PONG\r\n')
-  t.deepEqual(client.done, ['pause', 'end'])
+  t.deepEqual(client.done, ['pause', 'end', 'resume'])
 
   const other = new Client()
   other.send('PING\r\nPI')

@@ -52,7 +52,11 @@ export class Sender<Message = unknown> {
     this.#channel.send(message)
   }
 
-  /** What another thread needs to send to the same loop. @throws {@link LoopError} `ERR_MIOLO_CLOSED` */
+  /**
+   * What another thread needs to send to the same loop.
+   *
+   * @throws {@link LoopError} `ERR_MIOLO_CLOSED`. Not by a Sender that was made by {@link from}: there `from` tells.
+   */
   share(): SharedSender {
     return this.#share()
   }

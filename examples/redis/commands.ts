@@ -1,5 +1,4 @@
-// What a client may ask for, and how it is served. The texts are those of Redis, to the letter: clients
-// look at them.
+// What a client may ask for, and how it is served. The texts of errors are those of Redis: clients look at them.
 
 import {
   LIMITS,
@@ -88,7 +87,8 @@ export class Session {
   drain(): void {
     if (!this.#waits) return
     this.#serve()
-    if (!this.#waits && !this.#over) this.#peer.resume()
+    // Also when it is over: a paused connection does not see its peer's end.
+    if (!this.#waits) this.#peer.resume()
   }
 
   /** The client has sent its last byte, and may still read. */
@@ -241,6 +241,9 @@ const commands: Record<string, [arity: number, run: Run]> = {
   ping: [-1, ping],
   echo: [2, ({ requests, replies }) => replies.bulk(requests.text(1))],
   quit: [-1, quit],
+  // A web page that has its browser post commands here, in lines of what should be HTTP.
+  post: [-1, (client) => client.quit()],
+  'host:': [-1, (client) => client.quit()],
   select: [2, select],
   client: [-2, client],
   // It would be a description of all these; no client fails for want of it.
@@ -426,10 +429,10 @@ function type(client: Session): void {
   client.replies.encoded(name)
 }
 
-/** The milliseconds of a time in `unit`s of so many, which must be such that adding them to a clock is exact. */
+/** The milliseconds of a time in `unit`s of so many. Those to come must be such that adding them to a clock is exact. */
 function milliseconds(time: number | bigint, unit: number, name: string): number {
   const ms = Number(time) * unit
-  if (Math.abs(ms) > 2 ** 52) throw invalidExpiry(name)
+  if (ms > 2 ** 52 || ms < -(2 ** 63)) throw invalidExpiry(name)
   return ms
 }
 

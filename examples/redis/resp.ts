@@ -10,7 +10,7 @@ export interface Limits {
   /** The most bytes of one request. Redis: `client-query-buffer-limit`, 1 GB. */
   maxRequest: number
   /**
-   * The most bytes of a reply for a client that does not read as fast as it is answered.
+   * The most bytes of a reply that wait for its client. None may be much longer: it is made faster than it can be read.
    * Redis: `client-output-buffer-limit`, which is none.
    */
   maxReply: number

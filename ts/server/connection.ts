@@ -23,7 +23,8 @@ export class Connection<State = unknown> {
    * drivers `thread` and `auto` send it some 10 ms later.
    *
    * @param data a string, as UTF-8, or bytes, which are copied.
-   * @returns false if more than `highWaterMark` bytes wait: {@link ConnectionHandler.drain} tells when few enough do.
+   * @returns false if more than `highWaterMark` bytes wait, and from then on until {@link ConnectionHandler.drain} has told
+   * that few enough do.
    * Also false on a connection that has ended, or was ended from this side: then nothing is written. Where more than
    * `maxWriteBuffer` bytes would wait, the connection is closed: `overflow`. And false on one whose loop does not run:
    * then it is sent when that runs.

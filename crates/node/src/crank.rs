@@ -7,7 +7,7 @@
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -290,11 +290,14 @@ impl Crank {
             return timeout;
         };
         let (published, timeout) = self.look_out_in(state, timeout);
-        if published {
+        // What was published to a thread that has just handed the loop over, nobody else obeys either.
+        if published || state.forwarder.has_commands() {
             self.work(state);
-            if state.forwarder.take_published() {
-                self.ring_js_if_parked(state);
-            }
+            state.forwarder.take_published();
+            // If the loop has just been handed over, that is what JavaScript had to be told, so that it arms what it
+            // sleeps in; and until it has, only the doorbell wakes it.
+            state.forwarder.expect_messages();
+            self.doorbell.ring();
         }
         timeout
     }
@@ -374,7 +377,8 @@ impl Crank {
         if state.forwarder.is_starved() && !wants_turn {
             let free = state.forwarder.free();
             want_room.store(1, Ordering::SeqCst);
-            // JavaScript may have read meanwhile, if it is not what has called.
+            // Either we see what JavaScript, if it is not what has called, has read by now, or it sees that room is wanted.
+            fence(Ordering::SeqCst);
             if state.forwarder.has_more_room(free) {
                 want_room.store(0, Ordering::SeqCst);
                 self.wake_loop(state);

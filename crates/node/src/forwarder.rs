@@ -195,6 +195,12 @@ impl Forwarder {
         self.outlet.take_published()
     }
 
+    /// Whether there are commands that nobody has taken in yet.
+    #[cfg(unix)]
+    pub fn has_commands(&self) -> bool {
+        !self.commands.is_empty()
+    }
+
     /// Whether JavaScript has asked for something since.
     pub fn has_news(&self) -> bool {
         !self.commands.is_empty()
@@ -222,11 +228,15 @@ impl Forwarder {
                 .is_some_and(Connections::is_starved)
     }
 
-    /// Whether JavaScript has read since there were so many records free, so that something has room now.
+    /// Whether JavaScript has read since there were so many records free, or since what waits for room was last looked at,
+    /// so that something has room now.
     pub fn has_more_room(&mut self, free: usize) -> bool {
         let outlet = &mut self.outlet;
         let connections = self.connections.as_mut();
-        outlet.free() > free || connections.is_some_and(|it| it.is_fed(outlet))
+        outlet.free() > free
+            || (self.interrupted && outlet.has_room())
+            || (!self.deferred.is_empty() && outlet.has_room_to_spare())
+            || connections.is_some_and(|it| it.is_fed(outlet))
     }
 
     /// Sees that what waits for room may come to it. Where JavaScript claims to have read what was never written there is

@@ -299,6 +299,11 @@ impl Body {
             .min()
     }
 
+    /// Whether bytes have come that wait in the system to be read.
+    pub(crate) fn has_unread_input(&self) -> bool {
+        !self.paused && matches!(self.stream.peek(&mut [0]), Ok(1..))
+    }
+
     /// Why its time is up, if it is.
     pub(crate) fn expired(&self, now: Instant) -> Option<CloseReason> {
         if self.connecting {

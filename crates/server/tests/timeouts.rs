@@ -69,6 +69,25 @@ fn a_peer_that_does_not_read_is_idle_though_much_waits_for_it() {
 }
 
 #[test]
+fn a_peer_whose_bytes_wait_for_room_is_not_idle() {
+    within_patience(|| {
+        let mut rig = Rig::idle();
+        let (_, address) = rig.serve(with(|it| it.idle_timeout = Some(SHORT)));
+        rig.app.script.has_room = false;
+        let mut client = dial(address);
+        client.write_all(b"waits").unwrap();
+        rig.until("starving", |app| app.table.is_starved());
+        let id = rig.app.script.calls[0].0;
+        let (_silent, silent) = rig.client(address);
+        assert_eq!(rig.until_closed(silent), [Open, close("idle")]);
+        assert_eq!(rig.calls(id), [Open]);
+        rig.app.script.has_room = true;
+        rig.turn();
+        assert_eq!(rig.until_closed(id), [Open, data("waits"), close("idle")]);
+    });
+}
+
+#[test]
 fn a_connection_does_not_outlast_its_lifetime_however_busy() {
     within_patience(|| {
         let mut rig = Rig::echo();

@@ -311,6 +311,10 @@ impl Connections {
                 let now = Instant::now();
                 let body = self.body_mut(id.slot);
                 body.timer = None;
+                if body.is_hungry && body.has_unread_input() {
+                    // It is the handler that has no room, not the peer that is silent.
+                    body.active_at = now;
+                }
                 match body.expired(now) {
                     Some(reason) => self.close(id.slot, reason),
                     // It has been active since.

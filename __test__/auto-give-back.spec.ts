@@ -1,0 +1,106 @@
+/** The driver `auto`: what comes when the loop has just been given back to a JS thread that computes again. */
+
+import test from 'ava'
+import { type Connection, EventLoop, TcpServer } from 'miolo'
+
+import { within } from './support/deadline.ts'
+import { TestWorker } from './support/process.ts'
+
+/** Windows, for one, has no libuv to watch a descriptor. */
+const withLibuv = process.platform === 'win32' ? test.serial.skip : test.serial
+
+/** How often the loop is to be given back while JavaScript computes. */
+const TIMES = 4
+const TRIES = 200
+
+const DONE = 0
+
+/** Makes JavaScript busy, has more for it meanwhile, and sends a message long after it has computed. */
+const PEER = `
+  const { parentPort, workerData } = require('node:worker_threads')
+  const net = require('node:net')
+  const { index, port, share, states } = workerData
+  const dial = () => net.connect({ port, host: '127.0.0.1', noDelay: true }).resume()
+  const silent = dial()
+  silent.on('connect', async () => {
+    const { Sender } = await import(index)
+    const sender = Sender.from(share)
+    const busy = dial()
+    parentPort.on('message', () => {
+      busy.write('first')
+      setTimeout(() => {
+        busy.write('second')
+        Atomics.wait(states, ${DONE}, 0)
+        Atomics.store(states, ${DONE}, 0)
+        Atomics.wait(states, ${DONE}, 0, 50)
+        sender.send('long after')
+      }, 5)
+    })
+    busy.on('connect', () => parentPort.postMessage('connected'))
+  })
+`
+
+function compute(ms: number, meanwhile: () => void = () => {}): void {
+  const until = performance.now() + ms
+  for (let next = 0; performance.now() < until;) {
+    if (performance.now() < next) continue
+    meanwhile()
+    next = performance.now() + 1
+  }
+}
+
+withLibuv('a message wakes a loop that was given back while JavaScript computed', async (t) => {
+  const states = new Int32Array(new SharedArrayBuffer(4))
+  const loop = new EventLoop<never, string>({ driver: 'auto' })
+  t.teardown(() => loop.close())
+  const turner = () => loop.metrics().turner
+  let silent: Connection | undefined
+  let wasGivenBack = false
+  let notified: (message: string) => void = () => {}
+  /** Not in a callback of the loop's. A thread has to send what it writes. */
+  const computeOutside = () => {
+    const before = turner()
+    compute(45, () => silent?.write('x'))
+    wasGivenBack = before === 'thread' && turner() === 'js'
+    compute(12)
+    Atomics.store(states, DONE, 1)
+    Atomics.notify(states, DONE)
+  }
+  const server = new TcpServer(loop, {
+    open(conn) {
+      silent ??= conn
+    },
+    data(_, chunk) {
+      if (String(chunk) !== 'first') return
+      compute(20)
+      setTimeout(computeOutside, 1)
+    },
+  })
+  const { port } = server.listen('127.0.0.1:0')
+  const run = loop.run({ notify: (_, message) => notified(message) })
+  const workerData = {
+    index: import.meta.resolve('miolo'),
+    port,
+    share: loop.channel().share(),
+    states,
+  }
+  const peer = TestWorker.code(PEER, { workerData, execArgv: [] })
+  t.teardown(() => peer.close())
+  await peer.message()
+
+  let times = 0
+  for (let tried = 0; times < TIMES && tried < TRIES; tried++) {
+    await within('calm', async () => {
+      while (turner() !== 'js') await new Promise((resolve) => setTimeout(resolve, 5))
+    })
+    const message = new Promise<string>((resolve) => {
+      notified = resolve
+    })
+    peer.worker.postMessage('again')
+    t.is(await within('the message', () => message, 10_000), 'long after')
+    if (wasGivenBack) times++
+  }
+  t.is(times, TIMES)
+  loop.shutdown()
+  await run
+})
