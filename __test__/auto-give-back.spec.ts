@@ -71,7 +71,8 @@ withLibuv('a message wakes a loop that was given back while JavaScript computed'
       silent ??= conn
     },
     data(_, chunk) {
-      if (String(chunk) !== 'first') return
+      // On a busy machine together with what comes after it, or what came before.
+      if (!String(chunk).includes('first')) return
       compute(20)
       setTimeout(computeOutside, 1)
     },
