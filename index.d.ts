@@ -817,7 +817,8 @@ export declare class TcpServer<State = unknown> implements AsyncDisposable {
    * Makes a server that does not listen yet.
    *
    * @param loop serves it while it runs.
-   * @throws `TypeError` or `RangeError` for arguments that make no sense; `ERR_MIOLO_CLOSED`.
+   * @throws `TypeError` or `RangeError` for arguments that make no sense; `ERR_MIOLO_CLOSED`; with `loops`, in a callback
+   * of `runSync`, `ERR_MIOLO_LOOPS_IN_RUN_SYNC`.
    */
   constructor(loop: EventLoop<never, never>, handler: ServerHandler<State>, options?: ServerOptions)
   /**

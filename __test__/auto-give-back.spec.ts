@@ -105,3 +105,40 @@ withLibuv('a message wakes a loop that was given back while JavaScript computed'
   loop.shutdown()
   await run
 })
+
+withLibuv(
+  'what JavaScript writes while it computes does not keep Node’s own events out afterwards',
+  async (t) => {
+    const count = 1000
+    const loop = new EventLoop<never, number>({ driver: 'auto' })
+    t.teardown(() => loop.close())
+    const cell = new Int32Array(new SharedArrayBuffer(4))
+    let received = 0
+    const run = loop.run({
+      notify() {
+        // Not busy: nothing of Node's or V8's is to come in between.
+        Atomics.wait(cell, 0, 0, 1)
+        if (++received === count) loop.shutdown()
+      },
+    })
+    const opened = new Promise<Connection>((resolve) => {
+      const { port } = new TcpServer(loop, { open: resolve }).listen('127.0.0.1:0')
+      const peer = TestWorker.code(
+        `require('node:net').connect(${port}, '127.0.0.1').on('error', () => {}).resume()`,
+        { execArgv: [] },
+      )
+      t.teardown(() => peer.close())
+    })
+    const conn = await within('a connection', () => opened)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    const sender = loop.channel()
+    for (let each = 0; each < count; each++) sender.send(each)
+    compute(600, () => conn.write('x'))
+    let ticks = 0
+    const ticking = setInterval(() => ticks++, 1)
+    await within('all messages', () => run)
+    clearInterval(ticking)
+    // Each turn of the loop's lasts some milliseconds, and all of Node's timers come between two of them.
+    t.true(ticks > count / 50, `${ticks} ticks`)
+  },
+)

@@ -100,6 +100,29 @@ eachDriver('an unref’d loop goes on for as long as something else lives', asyn
   t.like(await runCode(source), { code: 0, stdout: 'heard 20\nexit 0\n', stderr: '' })
 })
 
+eachDriver('an unref’d loop does at once what Node’s timers ask of it', async (t, { driver }) => {
+  const source = program(
+    driver,
+    `import { setTimeout as sleep } from 'node:timers/promises'
+    loop.unref()
+    // Neither at first nor after some seconds: V8 wakes Node's loop then, for tasks of its own.
+    const late = setTimeout(() => { console.log('late'); process.exit(1) }, 4000)
+    let heard
+    const run = loop.run({ timeout: (_, t) => heard(t), notify: (_, m) => heard(m) })
+    for (const ask of [() => loop.timeoutMs('timeout', 5), () => loop.channel().send('message')]) {
+      const what = new Promise((resolve) => (heard = resolve))
+      await sleep(200)
+      ask()
+      console.log(await what)
+    }
+    await sleep(200)
+    loop.shutdown()
+    await run
+    clearTimeout(late)`,
+  )
+  t.like(await runCode(source), { code: 0, stdout: 'timeout\nmessage\nexit 0\n', stderr: '' })
+})
+
 eachDriver('ref again keeps it alive again', async (t, { driver }) => {
   const source = program(
     driver,

@@ -186,6 +186,19 @@ test.serial('runSync refuses it, since the other loops would have no turn', (t) 
   })
 })
 
+test.serial('neither can one be made while runSync runs', (t) => {
+  const loop = new EventLoop()
+  t.teardown(() => loop.close())
+  loop.timeoutMs('now', 0)
+  loop.runSync({
+    timeout() {
+      const make = () => new TcpServer(loop, {}, { loops: 2 })
+      throwsCode(t, make, 'ERR_MIOLO_LOOPS_IN_RUN_SYNC', LoopError)
+      loop.shutdown()
+    },
+  })
+})
+
 test.serial('limits are those of all together', async (t) => {
   for (const limit of [{ maxConnections: 4 }, { maxConnectionsPerAddress: 4 }]) {
     const { loop, server, port } = serve({ loops: 3, ...limit })

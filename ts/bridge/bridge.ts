@@ -280,7 +280,7 @@ export class Bridge<Timeout, Message> {
       this.#immediate = undefined
       this.pump()
     })
-    if (!this.hasRef) this.#immediate.unref()
+    if (!this.hasRef) unref(this.#immediate)
   }
 
   /** Delivers what there is, and parks. Called by the doorbell, by libuv, or by Node after {@link TURN_MS}. */
@@ -601,7 +601,7 @@ export class Bridge<Timeout, Message> {
       this.#immediate?.ref()
       limit?.ref()
     } else {
-      this.#immediate?.unref()
+      if (this.#immediate !== undefined) unref(this.#immediate)
       limit?.unref()
     }
   }
@@ -659,6 +659,12 @@ export class Bridge<Timeout, Message> {
 function pumpOf<Timeout, Message>(bridge: Bridge<Timeout, Message>): () => void {
   const weak = new WeakRef(bridge)
   return () => weak.deref()?.pump()
+}
+
+/** Has an immediate not keep the process alive. Node may then sleep before it comes, so a timer ends that sleep. */
+function unref(immediate: NodeJS.Immediate): void {
+  immediate.unref()
+  setTimeout(() => {}, 1).unref()
 }
 
 /** libuv's numbers of these errors. */

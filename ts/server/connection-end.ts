@@ -149,6 +149,8 @@ export class ConnectionEnd<State> implements Endpoint {
     if (!this.#isWritable) return
     this.#isWritable = false
     this.ask(at.COMMAND_END)
+    // Asked anew, behind it: a `drain` on its way was for fewer bytes, not for none, and the close may follow it at once.
+    if (this.#needsDrain) this.ask(at.COMMAND_WANT_DRAIN)
   }
 
   /** {@link finish}, and before it what waits in the stream, where there is one. */

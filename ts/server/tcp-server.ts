@@ -52,7 +52,8 @@ export class TcpServer<State = unknown> implements AsyncDisposable {
    * Makes a server that does not listen yet.
    *
    * @param loop serves it while it runs.
-   * @throws `TypeError` or `RangeError` for arguments that make no sense; `ERR_MIOLO_CLOSED`.
+   * @throws `TypeError` or `RangeError` for arguments that make no sense; `ERR_MIOLO_CLOSED`; with `loops`, in a callback
+   * of `runSync`, `ERR_MIOLO_LOOPS_IN_RUN_SYNC`.
    */
   constructor(
     loop: EventLoop<never, never>,
@@ -62,6 +63,7 @@ export class TcpServer<State = unknown> implements AsyncDisposable {
     const bridge = bridgeOf(loop)
     this.#handler = checkHandler(handler, CALLBACKS)
     const resolved = resolveServer(options)
+    if (resolved.loops > 1 && bridge.isSync) throw new LoopError('ERR_MIOLO_LOOPS_IN_RUN_SYNC')
     try {
       for (let index = 1; index < resolved.loops; index++) {
         // The first alone keeps the process alive.

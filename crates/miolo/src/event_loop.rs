@@ -320,7 +320,8 @@ impl<H: Handler> EventLoop<H> {
     /// [`next_deadline`](EventLoop::next_deadline) before and after, and wake the loop.
     pub fn prepare(&mut self, timeout: Option<Duration>, room: Room) -> Option<Duration> {
         self.rearm_levels();
-        let woken = self.bed.unpark();
+        // Both, and an interrupt until it is delivered: who asks a second time has not delivered it.
+        let woken = self.bed.unpark() | self.bed.is_interrupted();
         let held = self.delivered < self.ready.len();
         let heeds_messages = room.messages > 0;
         if woken || held || (heeds_messages && !self.channel.is_empty()) {

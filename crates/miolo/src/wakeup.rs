@@ -91,6 +91,10 @@ impl Bed {
         }
     }
 
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupt.load(Ordering::Acquire)
+    }
+
     pub(crate) fn take_interrupt(&self) -> bool {
         self.interrupt.load(Ordering::Relaxed) && self.interrupt.swap(false, Ordering::Acquire)
     }

@@ -114,6 +114,22 @@ fn a_turn_by_hand_delivers_what_run_once_does_and_counts_it() {
 }
 
 #[test]
+fn an_interrupt_keeps_the_loop_up_until_it_is_delivered() {
+    let (mut event_loop, mut poller, mut script) = taken_apart();
+    event_loop.wakeup().interrupt();
+    // Who prepares may find something else to do, and prepare again.
+    assert_eq!(event_loop.prepare(None, ROOM), ZERO);
+    assert_eq!(event_loop.prepare(None, ROOM), ZERO);
+    poller.wait(ZERO).unwrap();
+    assert!(
+        event_loop
+            .dispatch(Some(&mut poller), &mut script, ROOM)
+            .interrupted
+    );
+    assert_eq!(event_loop.prepare(None, ROOM), None);
+}
+
+#[test]
 fn prepare_says_how_long_to_sleep() {
     let (mut event_loop, _poller, _) = taken_apart();
     let second = Some(Duration::from_secs(1));

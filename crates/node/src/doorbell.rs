@@ -1,7 +1,7 @@
 //! How a JS thread that sleeps in Node's own loop is woken: one threadsafe-function call.
 //!
-//! The function carries nothing (a payload would leak when it is refused), its queue never blocks,
-//! and it is called only when JavaScript has said that it is parked.
+//! The function carries nothing (a payload would leak when it is refused), its queue never blocks
+//! and holds one call, and it is called when JavaScript has said that it is parked, or when the loop is handed over.
 
 use std::ffi::c_void;
 use std::ptr;
@@ -42,7 +42,8 @@ impl Doorbell {
                 pump,
                 ptr::null_mut(),
                 name,
-                0,
+                // One call on its way is enough: what would come behind it finds nothing left to do.
+                1,
                 1,
                 ptr::null_mut(),
                 None,

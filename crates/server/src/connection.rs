@@ -299,9 +299,9 @@ impl Body {
             .min()
     }
 
-    /// Whether bytes have come that wait in the system to be read.
+    /// Whether bytes have come that wait for the handler: in the framer, or in the system to be read.
     pub(crate) fn has_unread_input(&self) -> bool {
-        !self.paused && matches!(self.stream.peek(&mut [0]), Ok(1..))
+        !self.paused && (self.stopped || matches!(self.stream.peek(&mut [0]), Ok(1..)))
     }
 
     /// Why its time is up, if it is.

@@ -3,10 +3,12 @@
 mod util;
 
 use std::io::{Read, Write};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use miolo::{EventLoop, EventLoopConfig};
+use miolo_server::Framing;
 use util::{Data, Open, Rig, close, data, dial, read_out, with, within_patience};
 
 const SHORT: Duration = Duration::from_millis(50);
@@ -84,6 +86,31 @@ fn a_peer_whose_bytes_wait_for_room_is_not_idle() {
         rig.app.script.has_room = true;
         rig.turn();
         assert_eq!(rig.until_closed(id), [Open, data("waits"), close("idle")]);
+    });
+}
+
+#[test]
+fn a_peer_whose_frames_wait_for_room_is_not_idle() {
+    within_patience(|| {
+        let mut rig = Rig::idle();
+        let (_, address) = rig.serve(with(|it| {
+            it.idle_timeout = Some(SHORT);
+            it.framing = Arc::new(Framing::Lines { max: 100 });
+        }));
+        rig.app.script.room_for = Some(1);
+        let mut client = dial(address);
+        client.write_all(b"one\ntwo\n").unwrap();
+        rig.until("starving", |app| app.table.is_starved());
+        let id = rig.app.script.calls[0].0;
+        let (_silent, silent) = rig.client(address);
+        assert_eq!(rig.until_closed(silent), [Open, close("idle")]);
+        assert_eq!(rig.calls(id), [Open, data("one")]);
+        rig.app.script.has_room = true;
+        rig.turn();
+        assert_eq!(
+            rig.until_closed(id),
+            [Open, data("one"), data("two"), close("idle")]
+        );
     });
 }
 

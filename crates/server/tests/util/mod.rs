@@ -70,6 +70,8 @@ pub struct Script {
     /// How many bytes the system had taken, each time that it took some.
     pub sent: Vec<(ConnectionId, usize)>,
     pub has_room: bool,
+    /// So many more pieces of data, and there is no room any more.
+    pub room_for: Option<usize>,
     pub may_open: bool,
     open: HashMap<u32, ConnectionId>,
     action: Action,
@@ -100,6 +102,11 @@ impl ConnectionHandler for Script {
 
     fn data(&mut self, conn: &mut Connection<'_>, bytes: &[u8]) {
         assert!(self.has_room);
+        self.room_for = self.room_for.map(|left| left - 1);
+        if self.room_for == Some(0) {
+            self.has_room = false;
+            self.room_for = None;
+        }
         self.note(conn, data(bytes));
     }
 
@@ -243,6 +250,7 @@ impl Rig {
             errors: Vec::new(),
             sent: Vec::new(),
             has_room: true,
+            room_for: None,
             may_open: true,
             open: HashMap::new(),
             action: Box::new(action),
