@@ -1,13 +1,11 @@
 /** The driver `auto`: what comes when the loop has just been given back to a JS thread that computes again. */
 
-import test from 'ava'
+import { compute } from './support/compute.ts'
 import { type Connection, EventLoop, TcpServer } from 'miolo'
 
 import { within } from './support/deadline.ts'
 import { TestWorker } from './support/process.ts'
-
-/** Windows, for one, has no libuv to watch a descriptor. */
-const withLibuv = process.platform === 'win32' ? test.serial.skip : test.serial
+import { onUnix } from './support/unix.ts'
 
 /** How often the loop is to be given back while JavaScript computes. */
 const TIMES = 4
@@ -40,16 +38,7 @@ const PEER = `
   })
 `
 
-function compute(ms: number, meanwhile: () => void = () => {}): void {
-  const until = performance.now() + ms
-  for (let next = 0; performance.now() < until;) {
-    if (performance.now() < next) continue
-    meanwhile()
-    next = performance.now() + 1
-  }
-}
-
-withLibuv('a message wakes a loop that was given back while JavaScript computed', async (t) => {
+onUnix('a message wakes a loop that was given back while JavaScript computed', async (t) => {
   const states = new Int32Array(new SharedArrayBuffer(4))
   const loop = new EventLoop<never, string>({ driver: 'auto' })
   t.teardown(() => loop.close())
@@ -106,7 +95,7 @@ withLibuv('a message wakes a loop that was given back while JavaScript computed'
   await run
 })
 
-withLibuv(
+onUnix(
   'what JavaScript writes while it computes does not keep Node’s own events out afterwards',
   async (t) => {
     const count = 1000
@@ -130,6 +119,7 @@ withLibuv(
       t.teardown(() => peer.close())
     })
     const conn = await within('a connection', () => opened)
+    // Not in a callback of the loop's.
     await new Promise((resolve) => setTimeout(resolve, 5))
     const sender = loop.channel()
     for (let each = 0; each < count; each++) sender.send(each)

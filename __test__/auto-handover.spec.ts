@@ -1,13 +1,10 @@
 /** The driver `auto`: how soon the loop is served by a thread when JavaScript is busy, seen from another thread. */
 
-import test from 'ava'
 import { EventLoop, TcpServer } from 'miolo'
 
 import { within } from './support/deadline.ts'
 import { TestWorker } from './support/process.ts'
-
-/** Windows, for one, has no libuv to watch a descriptor. */
-const withLibuv = process.platform === 'win32' ? test.serial.skip : test.serial
+import { onUnix } from './support/unix.ts'
 
 /** What is promised: some 5 ms, of which the thread waits 4. */
 const PROMISED_MS = 5
@@ -54,7 +51,7 @@ interface Try {
 
 const now = () => Number(process.hrtime.bigint()) / 1e6
 
-withLibuv(`a thread serves within ${PROMISED_MS} ms of JavaScript's being busy`, async (t) => {
+onUnix(`a thread serves within ${PROMISED_MS} ms of JavaScript's being busy`, async (t) => {
   const times = new Float64Array(new SharedArrayBuffer(8))
   const states = new Int32Array(new SharedArrayBuffer(4))
   const loop = new EventLoop({ driver: 'auto' })

@@ -1,13 +1,11 @@
 /** The driver `auto`: as long as JavaScript is never late, it keeps the loop. */
 
-import test, { type ExecutionContext } from 'ava'
+import type { ExecutionContext } from 'ava'
 import { EventLoop, TcpServer } from 'miolo'
 
 import { deferred, within } from './support/deadline.ts'
 import { TestWorker } from './support/process.ts'
-
-/** Windows, for one, has no libuv to watch a descriptor. */
-const withLibuv = process.platform === 'win32' ? test.serial.skip : test.serial
+import { onUnix } from './support/unix.ts'
 
 /** So many callbacks in succession are looked at, after some in which what was begun before comes to its end. */
 const [BEFORE, LOOKED_AT] = [10, 30]
@@ -48,7 +46,7 @@ async function whilePunctual(
   return counts
 }
 
-withLibuv('nothing is handed over while JavaScript is busy, but never late', async (t) => {
+onUnix('nothing is handed over while JavaScript is busy, but never late', async (t) => {
   // Two who send again and again what comes back to them.
   const client = `
     const { workerData: port } = require('node:worker_threads')
@@ -71,7 +69,7 @@ withLibuv('nothing is handed over while JavaScript is busy, but never late', asy
   t.is(counts.at(-1), counts[0])
 })
 
-withLibuv('nothing is handed over while JavaScript sleeps, and wakes up in time', async (t) => {
+onUnix('nothing is handed over while JavaScript sleeps, and wakes up in time', async (t) => {
   // Says when it sends, each time after a sleep that is longer than what JavaScript is allowed.
   const client = `
     const { workerData: port } = require('node:worker_threads')
@@ -88,7 +86,7 @@ withLibuv('nothing is handed over while JavaScript sleeps, and wakes up in time'
   t.is(counts.at(-1), counts[0])
 })
 
-withLibuv('what JavaScript has been given back is not taken away at once', async (t) => {
+onUnix('what JavaScript has been given back is not taken away at once', async (t) => {
   const loop = new EventLoop({ driver: 'auto' })
   t.teardown(() => loop.close())
   const server = new TcpServer(loop, { data: (conn, chunk) => void conn.write(chunk) })

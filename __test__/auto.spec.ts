@@ -3,18 +3,12 @@
 import { once } from 'node:events'
 import { connect as connectNet } from 'node:net'
 
-import test, { type ExecutionContext } from 'ava'
+import type { ExecutionContext } from 'ava'
 import { EventLoop, TcpServer } from 'miolo'
 
+import { compute } from './support/compute.ts'
 import { within } from './support/deadline.ts'
-
-/** Windows, for one, has no libuv to watch a descriptor. */
-const withLibuv = process.platform === 'win32' ? test.serial.skip : test.serial
-
-function block(milliseconds: number): void {
-  const until = performance.now() + milliseconds
-  while (performance.now() < until);
-}
+import { onUnix } from './support/unix.ts'
 
 function open<T, M>(t: ExecutionContext): EventLoop<T, M> {
   const loop = new EventLoop<T, M>({ driver: 'auto' })
@@ -27,7 +21,7 @@ async function calm(loop: EventLoop<never, never>): Promise<void> {
   while (loop.metrics().turner !== 'js') await new Promise((resolve) => setTimeout(resolve, 5))
 }
 
-withLibuv('it is what a loop gets that is not told otherwise', async (t) => {
+onUnix('it is what a loop gets that is not told otherwise', async (t) => {
   const loop = new EventLoop({})
   t.teardown(() => loop.close())
   t.is(loop.metrics().turner, 'js')
@@ -37,7 +31,7 @@ withLibuv('it is what a loop gets that is not told otherwise', async (t) => {
   await run
 })
 
-withLibuv('a busy JS thread is relieved, and gets the loop back when it is not', async (t) => {
+onUnix('a busy JS thread is relieved, and gets the loop back when it is not', async (t) => {
   await within(t.title, async () => {
     const loop = open(t)
     let turnerMeanwhile = ''
@@ -48,7 +42,7 @@ withLibuv('a busy JS thread is relieved, and gets the loop back when it is not',
         // The bytes of another client, which the loop can see to, come in the meantime.
         other.write('other')
         const until = performance.now() + 10_000
-        while (loop.metrics().turner === 'js' && performance.now() < until) block(1)
+        while (loop.metrics().turner === 'js' && performance.now() < until) compute(1)
         turnerMeanwhile = loop.metrics().turner
       },
     })
@@ -71,13 +65,13 @@ withLibuv('a busy JS thread is relieved, and gets the loop back when it is not',
   })
 })
 
-withLibuv('switching at random under load loses, doubles and reorders nothing', async (t) => {
+onUnix('switching at random under load loses, doubles and reorders nothing', async (t) => {
   await within(t.title, async () => {
     const loop = open<number, number>(t)
     const server = new TcpServer(loop, {
       data(conn, chunk) {
         if (!conn.write(chunk)) conn.pause()
-        if (Math.random() < 0.02) block(2 + Math.random() * 8)
+        if (Math.random() < 0.02) compute(2 + Math.random() * 8)
       },
       drain: (conn) => conn.resume(),
     })
@@ -88,7 +82,7 @@ withLibuv('switching at random under load loses, doubles and reorders nothing', 
     const run = loop.run({
       notify(_, message) {
         messages.push(message)
-        if (message % 100 === 0) block(5)
+        if (message % 100 === 0) compute(5)
       },
       timeout: (_, timeout) => void timeouts.push(timeout),
     })
@@ -128,7 +122,7 @@ async function talk(t: ExecutionContext, port: number, first: number): Promise<v
   t.true(sent.equals(Buffer.concat(await socket.toArray())))
 }
 
-withLibuv('a run that ends while the JS thread is relieved can be run again', async (t) => {
+onUnix('a run that ends while the JS thread is relieved can be run again', async (t) => {
   await within(t.title, async () => {
     const loop = open<number, never>(t)
     for (let round = 0; round < 5; round++) {
@@ -138,7 +132,7 @@ withLibuv('a run that ends while the JS thread is relieved can be run again', as
       await loop.run({
         timeout(loop, timeout) {
           came.push(timeout)
-          if (timeout === 0) block(15)
+          if (timeout === 0) compute(15)
           else loop.shutdown()
         },
       })

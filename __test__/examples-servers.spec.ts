@@ -12,11 +12,9 @@ import { within } from './support/deadline.ts'
 import { drivers } from './support/drivers.ts'
 import { needs, Program, typescript } from './support/program.ts'
 import { returnsToSocat } from './support/socat.ts'
+import { onUnix } from './support/unix.ts'
 
 const run = promisify(execFile)
-/** Windows has no signals to end a program with. */
-const onUnix = process.platform === 'win32' ? test.serial.skip : test.serial
-
 async function serve(t: ExecutionContext, name: string, ...args: string[]): Promise<ServedProgram> {
   const program = new Program(typescript(`examples/${name}.ts`, ...args))
   t.teardown(() => program.close())

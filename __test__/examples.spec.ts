@@ -12,9 +12,7 @@ import { within } from './support/deadline.ts'
 import { drivers } from './support/drivers.ts'
 import { needs, Program, typescript } from './support/program.ts'
 import { fingerprint, MEGABYTE, noise, returnsToSocat } from './support/socat.ts'
-
-/** Windows has no signals to end a program with, nor limits on descriptors. */
-const onUnix = process.platform === 'win32' ? test.serial.skip : test.serial
+import { onUnix } from './support/unix.ts'
 
 function example(t: ExecutionContext, name: string, ...args: string[]): Program {
   const program = new Program(typescript(`examples/${name}.ts`, ...args))

@@ -1,7 +1,6 @@
-import test from 'ava'
-
 import { drivers } from './support/drivers.ts'
 import { Program } from './support/program.ts'
+import { onUnix } from './support/unix.ts'
 
 /** A loop that runs with traffic, and says so. */
 const RUNS = `
@@ -26,8 +25,6 @@ const RUNS = `
   await loop[way](handler)
   console.log('ended')
 `
-
-const onUnix = process.platform === 'win32' ? test.serial.skip : test.serial
 
 for (const driver of drivers) {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {

@@ -12,6 +12,7 @@ import { type Driver, drivers } from './support/drivers.ts'
 import { Program } from './support/program.ts'
 import { type Client, dial } from './support/servers.ts'
 import { canTrace, strace } from './support/strace.ts'
+import { onUnix } from './support/unix.ts'
 
 /** Greets who comes, answers lines, and tells of itself who asks for its status. It ends with its standard input. */
 const SERVER = `
@@ -46,7 +47,6 @@ interface Status {
   cpuMs: number
 }
 
-const onUnix = process.platform === 'win32' ? test.serial.skip : test.serial
 const onLinux = process.platform === 'linux' ? test.serial : test.serial.skip
 
 class Served {

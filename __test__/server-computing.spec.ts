@@ -1,5 +1,6 @@
 /** What is asked of connections by code that goes on computing: a thread sees to it meanwhile, where there is one. */
 
+import { compute } from './support/compute.ts'
 import { type Connection, type EventLoop } from 'miolo'
 
 import { deferred, within } from './support/deadline.ts'
@@ -8,10 +9,6 @@ import { TestWorker } from './support/process.ts'
 import { dial, journal, running, serve } from './support/servers.ts'
 
 const COMPUTE_MS = 1500
-
-function compute(ms: number): void {
-  for (const until = performance.now() + ms; performance.now() < until;);
-}
 
 /** Two clients on a thread of their own: the first sends something when it is told to, and both say what comes when. */
 const CLIENTS = `

@@ -5,9 +5,8 @@ import test, { type ExecutionContext } from 'ava'
 
 import { within } from './support/deadline.ts'
 import { needs, Program, typescript } from './support/program.ts'
+import { onUnix } from './support/unix.ts'
 
-/** Windows has no signals to end a program with. */
-const onUnix = process.platform === 'win32' ? test.serial.skip : test.serial
 /** socat has terminals to offer. */
 const withTerminal = process.platform === 'linux' ? needs('socat') : test.serial.skip
 

@@ -1,12 +1,12 @@
 import { connect, type Socket } from 'node:net'
 
-import test from 'ava'
 import { EventLoop, EventSet, PollOpt } from 'miolo'
 
 import { descriptors } from './support/census.ts'
 import { drivers, eachDriver, eachWay } from './support/drivers.ts'
 import { Program } from './support/program.ts'
 import { accepted, connect as connectTo, listen, pair } from './support/sockets.ts'
+import { onUnix } from './support/unix.ts'
 
 /** Accepts connections under a low limit of descriptors: at EMFILE it closes what it has, and goes on. */
 const ACCEPTS = `
@@ -40,8 +40,6 @@ const ACCEPTS = `
   })
   console.log(refusals > 0 ? 'refused, and recovered' : 'never refused')
 `
-
-const onUnix = process.platform === 'win32' ? test.serial.skip : test.serial
 
 onUnix('a loop without descriptors is EMFILE', async (t) => {
   const source = `

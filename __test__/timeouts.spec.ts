@@ -6,13 +6,9 @@ import fc from 'fast-check'
 import { type EventLoop, type TimeoutHandle, TimerError } from 'miolo'
 
 import { collect } from './support/collect.ts'
+import { compute } from './support/compute.ts'
 import { eachDriver, eachWay } from './support/drivers.ts'
 import { throwsCode } from './support/errors.ts'
-
-function busyFor(milliseconds: number) {
-  const until = performance.now() + milliseconds
-  while (performance.now() < until);
-}
 
 eachWay('no timeout is early', async (t, { open, run }) => {
   const loop = open<{ due: number }>()
@@ -107,7 +103,7 @@ eachWay(
     const loop = open<number>()
     const count = 100
     for (let index = 0; index < count; index++) loop.timeoutMs(index, 2)
-    busyFor(4)
+    compute(4)
     const { handler, calls } = collect<number>({
       timeout: (loop, timeout) => {
         if (timeout === count - 1) loop.shutdown()
@@ -168,13 +164,13 @@ eachWay('a timeout that is due, and on its way, can still be cleared', async (t,
   loop.channel().send('first')
   const handles = ['a', 'b', 'c'].map((name) => loop.timeoutMs(name, 0))
   loop.timeoutMs('last', 5)
-  busyFor(3)
+  compute(3)
   const { handler, calls } = collect<string, string>({
     timeout(loop, timeout) {
       if (timeout === 'last') return loop.shutdown()
       t.is(timeout, 'a', 'the first clears the others')
       t.false(loop.clearTimeout(handles[0] as TimeoutHandle), 'which is being delivered')
-      busyFor(3)
+      compute(3)
       t.true(loop.clearTimeout(handles[1] as TimeoutHandle))
       t.true(loop.clearTimeout(handles[2] as TimeoutHandle))
     },
@@ -313,7 +309,7 @@ eachWay('clearing what is due and setting anew never overflows', async (t, { ope
     timeout(loop, timeout) {
       if (++rounds === 200) return loop.shutdown()
       for (const handle of handles) loop.clearTimeout(handle)
-      busyFor(0.2)
+      compute(0.2)
       fill()
       t.true(timeout < 4)
     },

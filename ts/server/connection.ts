@@ -24,10 +24,9 @@ export class Connection<State = unknown> {
    *
    * @param data a string, as UTF-8, or bytes, which are copied.
    * @returns false if more than `highWaterMark` bytes wait, and from then on until {@link ConnectionHandler.drain} has told
-   * that few enough do.
-   * Also false on a connection that has ended, or was ended from this side: then nothing is written. Where more than
-   * `maxWriteBuffer` bytes would wait, the connection is closed: `overflow`. And false on one whose loop does not run:
-   * then it is sent when that runs.
+   * that few enough do. Also false on a connection that has ended, or was ended from this side: then nothing is written.
+   * Where more than `maxWriteBuffer` bytes would wait, the connection is closed: `overflow`. And false on one whose loop
+   * does not run: then it is sent when that runs.
    * @throws `TypeError` for what is neither a string nor a Uint8Array.
    */
   write(data: string | Uint8Array): boolean {

@@ -294,8 +294,8 @@ impl Crank {
         if published || state.forwarder.has_commands() {
             self.work(state);
             state.forwarder.take_published();
-            // If the loop has just been handed over, that is what JavaScript had to be told, so that it arms what it
-            // sleeps in; and until it has, only the doorbell wakes it.
+            // By MAIL, which that has taken along, JavaScript is asked to arm what it sleeps in when the loop is handed
+            // over. Until it has, only the doorbell wakes it.
             state.forwarder.expect_messages();
             self.doorbell.ring();
         }

@@ -196,14 +196,13 @@ impl Forwarder {
     }
 
     /// Whether there are commands that nobody has taken in yet.
-    #[cfg(unix)]
     pub fn has_commands(&self) -> bool {
         !self.commands.is_empty()
     }
 
     /// Whether JavaScript has asked for something since.
     pub fn has_news(&self) -> bool {
-        !self.commands.is_empty()
+        self.has_commands()
             || (self.memory.get(layout::MAIL).load(Ordering::SeqCst) != 0 && self.outlet.has_room())
     }
 

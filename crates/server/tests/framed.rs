@@ -155,12 +155,12 @@ fn want_of_room_between_two_frames_holds_back_the_second() {
         let mut rig = Rig::idle();
         let (_, address) = rig.serve(with(|it| it.framing = lines(100)));
         let (mut client, id) = rig.client(address);
-        rig.app.script.has_room = false;
+        rig.app.script.room = 0;
         client.write_all(b"one\ntwo\n").unwrap();
         rig.until("starving", |app| app.table.is_starved());
         assert_eq!(rig.calls(id), [Open]);
         assert!(!rig.app.table.wants_turn());
-        rig.app.script.has_room = true;
+        rig.app.script.room = usize::MAX;
         rig.until("two lines", |app| app.script.of(id).len() == 3);
         assert_eq!(rig.calls(id), [Open, data("one"), data("two")]);
         assert!(!rig.app.table.is_starved());

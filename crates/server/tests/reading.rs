@@ -189,7 +189,7 @@ fn want_of_room_stops_all_reading_until_there_is_some() {
         let mut rig = Rig::idle();
         let (_, address) = rig.serve(with(|_| {}));
         let mut clients: Vec<_> = (0..3).map(|_| rig.client(address)).collect();
-        rig.app.script.has_room = false;
+        rig.app.script.room = 0;
         for (client, _) in &mut clients {
             client.write_all(b"waits").unwrap();
         }
@@ -197,7 +197,7 @@ fn want_of_room_stops_all_reading_until_there_is_some() {
         rig.linger(SILENCE);
         assert_eq!(rig.count(|call| matches!(call, Data(_))), 0);
         assert!(!rig.app.table.wants_turn(), "it would turn for nothing");
-        rig.app.script.has_room = true;
+        rig.app.script.room = usize::MAX;
         rig.turn();
         rig.until("all three", |app| {
             app.script.count(|call| *call == data("waits")) == 3
@@ -212,7 +212,7 @@ fn those_who_do_not_wait_for_room_leave_nothing() {
     within_patience(|| {
         let mut rig = Rig::idle();
         let (_, address) = rig.serve(with(|_| {}));
-        rig.app.script.has_room = false;
+        rig.app.script.room = 0;
         let mut patient: Vec<_> = (0..50).map(|_| rig.client(address).0).collect();
         for client in &mut patient {
             client.write_all(b"unread").unwrap();
@@ -234,7 +234,7 @@ fn those_who_do_not_wait_for_room_leave_nothing() {
         let waiting = table.split("unread: ").nth(1).unwrap();
         let waiting = waiting.split([',', ' ']).next().unwrap();
         assert!(waiting.parse::<usize>().unwrap() <= 500, "{table}");
-        rig.app.script.has_room = true;
+        rig.app.script.room = usize::MAX;
         rig.until("the patient", |app| {
             app.script.count(|call| *call == data("unread")) == 50
         });

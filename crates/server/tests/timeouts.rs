@@ -70,47 +70,39 @@ fn a_peer_that_does_not_read_is_idle_though_much_waits_for_it() {
     });
 }
 
+/// Sends `bytes` where there is room for so many `pieces` of what becomes of them: the rest waits for longer than is idle.
+fn outlasts_idle(framing: Framing, bytes: &[u8], pieces: &[&str], room: usize) {
+    let mut rig = Rig::idle();
+    let (_, address) = rig.serve(with(|it| {
+        it.idle_timeout = Some(SHORT);
+        it.framing = Arc::new(framing);
+    }));
+    rig.app.script.room = room;
+    let mut client = dial(address);
+    client.write_all(bytes).unwrap();
+    rig.until("starving", |app| app.table.is_starved());
+    let id = rig.app.script.calls[0].0;
+    let (_silent, silent) = rig.client(address);
+    assert_eq!(rig.until_closed(silent), [Open, close("idle")]);
+    let mut expected = vec![Open];
+    expected.extend(pieces.iter().map(data));
+    assert_eq!(rig.calls(id), expected[..=room]);
+    rig.app.script.room = usize::MAX;
+    rig.turn();
+    expected.push(close("idle"));
+    assert_eq!(rig.until_closed(id), expected);
+}
+
 #[test]
 fn a_peer_whose_bytes_wait_for_room_is_not_idle() {
-    within_patience(|| {
-        let mut rig = Rig::idle();
-        let (_, address) = rig.serve(with(|it| it.idle_timeout = Some(SHORT)));
-        rig.app.script.has_room = false;
-        let mut client = dial(address);
-        client.write_all(b"waits").unwrap();
-        rig.until("starving", |app| app.table.is_starved());
-        let id = rig.app.script.calls[0].0;
-        let (_silent, silent) = rig.client(address);
-        assert_eq!(rig.until_closed(silent), [Open, close("idle")]);
-        assert_eq!(rig.calls(id), [Open]);
-        rig.app.script.has_room = true;
-        rig.turn();
-        assert_eq!(rig.until_closed(id), [Open, data("waits"), close("idle")]);
-    });
+    within_patience(|| outlasts_idle(Framing::Raw, b"waits", &["waits"], 0));
 }
 
 #[test]
 fn a_peer_whose_frames_wait_for_room_is_not_idle() {
     within_patience(|| {
-        let mut rig = Rig::idle();
-        let (_, address) = rig.serve(with(|it| {
-            it.idle_timeout = Some(SHORT);
-            it.framing = Arc::new(Framing::Lines { max: 100 });
-        }));
-        rig.app.script.room_for = Some(1);
-        let mut client = dial(address);
-        client.write_all(b"one\ntwo\n").unwrap();
-        rig.until("starving", |app| app.table.is_starved());
-        let id = rig.app.script.calls[0].0;
-        let (_silent, silent) = rig.client(address);
-        assert_eq!(rig.until_closed(silent), [Open, close("idle")]);
-        assert_eq!(rig.calls(id), [Open, data("one")]);
-        rig.app.script.has_room = true;
-        rig.turn();
-        assert_eq!(
-            rig.until_closed(id),
-            [Open, data("one"), data("two"), close("idle")]
-        );
+        let lines = Framing::Lines { max: 100 };
+        outlasts_idle(lines, b"one\ntwo\n", &["one", "two"], 1);
     });
 }
 

@@ -69,9 +69,8 @@ pub struct Script {
     pub errors: Vec<io::Error>,
     /// How many bytes the system had taken, each time that it took some.
     pub sent: Vec<(ConnectionId, usize)>,
-    pub has_room: bool,
-    /// So many more pieces of data, and there is no room any more.
-    pub room_for: Option<usize>,
+    /// For how many more pieces of data there is room.
+    pub room: usize,
     pub may_open: bool,
     open: HashMap<u32, ConnectionId>,
     action: Action,
@@ -101,12 +100,8 @@ impl ConnectionHandler for Script {
     }
 
     fn data(&mut self, conn: &mut Connection<'_>, bytes: &[u8]) {
-        assert!(self.has_room);
-        self.room_for = self.room_for.map(|left| left - 1);
-        if self.room_for == Some(0) {
-            self.has_room = false;
-            self.room_for = None;
-        }
+        assert!(self.room > 0);
+        self.room -= 1;
         self.note(conn, data(bytes));
     }
 
@@ -141,7 +136,7 @@ impl ConnectionHandler for Script {
     }
 
     fn has_room(&mut self) -> bool {
-        self.has_room
+        self.room > 0
     }
 
     fn may_open(&mut self) -> bool {
@@ -249,8 +244,7 @@ impl Rig {
             calls: Vec::new(),
             errors: Vec::new(),
             sent: Vec::new(),
-            has_room: true,
-            room_for: None,
+            room: usize::MAX,
             may_open: true,
             open: HashMap::new(),
             action: Box::new(action),
