@@ -1,8 +1,9 @@
 /** The driver `auto`: what comes when the loop has just been given back to a JS thread that computes again. */
 
-import { compute } from './support/compute.ts'
 import { type Connection, EventLoop, TcpServer } from 'miolo'
 
+import { calm } from './support/calm.ts'
+import { compute } from './support/compute.ts'
 import { within } from './support/deadline.ts'
 import { TestWorker } from './support/process.ts'
 import { onUnix } from './support/unix.ts'
@@ -81,7 +82,7 @@ onUnix('a message wakes a loop that was given back while JavaScript computed', a
   let times = 0
   for (let tried = 0; times < TIMES && tried < TRIES; tried++) {
     await within('calm', async () => {
-      while (turner() !== 'js') await new Promise((resolve) => setTimeout(resolve, 5))
+      await calm(loop)
     })
     const message = new Promise<string>((resolve) => {
       notified = resolve

@@ -2,6 +2,7 @@
 
 import { EventLoop, TcpServer } from 'miolo'
 
+import { calm } from './support/calm.ts'
 import { within } from './support/deadline.ts'
 import { TestWorker } from './support/process.ts'
 import { onUnix } from './support/unix.ts'
@@ -83,7 +84,7 @@ onUnix(`a thread serves within ${PROMISED_MS} ms of JavaScript's being busy`, as
     isBusy && turner === 'js' && delayMs < 1 && servedMs <= PROMISED_MS
   do {
     await within('calm', async () => {
-      while (loop.metrics().turner !== 'js') await new Promise((resolve) => setTimeout(resolve, 5))
+      await calm(loop)
     })
     client.worker.postMessage('again')
     tries.push(await client.message<Try>())

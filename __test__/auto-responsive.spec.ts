@@ -3,6 +3,7 @@
 import type { ExecutionContext } from 'ava'
 import { EventLoop, TcpServer } from 'miolo'
 
+import { calm } from './support/calm.ts'
 import { deferred, within } from './support/deadline.ts'
 import { TestWorker } from './support/process.ts'
 import { onUnix } from './support/unix.ts'
@@ -104,19 +105,16 @@ onUnix('what JavaScript has been given back is not taken away at once', async (t
   const worker = TestWorker.code(client, { workerData: port, execArgv: [] })
   t.teardown(() => worker.close())
   for (let count = 0; count < 8; count++) await worker.message()
-  const isBack = async () => {
-    while (loop.metrics().turner !== 'js') await new Promise((resolve) => setTimeout(resolve, 1))
-  }
   // Each time that it is late it is relieved once. On a busy machine it may be late more often, so this is tried again.
   const relieved = async (times: number) => {
-    await isBack()
+    await calm(loop)
     const before = loop.metrics().handovers
     for (let time = 0; time < times; time++) {
       for (const until = now() + 15; now() < until;);
-      await isBack()
+      await calm(loop)
       await new Promise((resolve) => setTimeout(resolve, 10))
     }
-    await isBack()
+    await calm(loop)
     return loop.metrics().handovers - before
   }
   const counts: number[] = []

@@ -6,6 +6,7 @@ import { connect as connectNet } from 'node:net'
 import type { ExecutionContext } from 'ava'
 import { EventLoop, TcpServer } from 'miolo'
 
+import { calm } from './support/calm.ts'
 import { compute } from './support/compute.ts'
 import { within } from './support/deadline.ts'
 import { onUnix } from './support/unix.ts'
@@ -14,11 +15,6 @@ function open<T, M>(t: ExecutionContext): EventLoop<T, M> {
   const loop = new EventLoop<T, M>({ driver: 'auto' })
   t.teardown(() => loop.close())
   return loop
-}
-
-/** Waits until the JS thread has the loop back. */
-async function calm(loop: EventLoop<never, never>): Promise<void> {
-  while (loop.metrics().turner !== 'js') await new Promise((resolve) => setTimeout(resolve, 5))
 }
 
 onUnix('it is what a loop gets that is not told otherwise', async (t) => {

@@ -1,7 +1,8 @@
 /** With the smallest of event rings, nothing of a flood is lost or doubled. */
 
-import { EventSet, PollOpt, type TcpStream } from 'miolo'
+import { EventSet, PollOpt, type TcpStream, type TimeoutHandle } from 'miolo'
 
+import { compute } from './support/compute.ts'
 import { connected } from './support/connected.ts'
 import { eachWay } from './support/drivers.ts'
 import { TestWorker } from './support/process.ts'
@@ -41,6 +42,51 @@ eachWay('messages', async (t, { open, run }) => {
     },
   })
   t.is(wrong, 0)
+})
+
+eachWay('messages that never run out hold up no timeout', async (t, { open, run }) => {
+  const loop = open<string, string>({ ...TINY, messagesPerTick: 16 })
+  const sender = loop.channel()
+  for (let count = 0; count < 400; count++) sender.send('again')
+  loop.timeoutMs('again', 5)
+  let timeouts = 0
+  await run(loop, {
+    notify() {
+      compute(1)
+      if (loop.isRunning()) sender.send('again')
+    },
+    timeout() {
+      if (++timeouts === 5) loop.shutdown()
+      else loop.timeoutMs('again', 5)
+    },
+  })
+  t.is(timeouts, 5)
+})
+
+eachWay('timeouts that are cleared while they wait for room', async (t, { open, run }) => {
+  const loop = open<number>(TINY)
+  const count = 200
+  loop.timeoutMs(-1, 0)
+  const handles = Array.from({ length: count }, (_, index) =>
+    loop.timeoutMs(index, 1 + (index % 5)),
+  )
+  const seen = new Set<number>()
+  await run(loop, {
+    timeout(loop, timeout) {
+      if (timeout === -1) {
+        compute(20)
+        for (let odd = 1; odd < count; odd += 2)
+          t.true(loop.clearTimeout(handles[odd] as TimeoutHandle))
+        loop.timeoutMs(count, 20)
+      } else if (timeout === count) loop.shutdown()
+      else {
+        t.false(seen.has(timeout))
+        seen.add(timeout)
+      }
+    },
+  })
+  t.is(seen.size, count / 2)
+  for (const timeout of seen) t.is(timeout % 2, 0)
 })
 
 eachWay('readiness of more sockets than the ring has places', async (t, stage) => {

@@ -1,5 +1,8 @@
 /** What goes on while JavaScript computes, with a loop thread: seen from another thread. */
 
+import type { EventLoop, EventLoopConfig } from 'miolo'
+
+import { calm } from './support/calm.ts'
 import { DEADLINE_MS } from './support/deadline.ts'
 import { eachDriver } from './support/drivers.ts'
 import { TestWorker } from './support/process.ts'
@@ -71,37 +74,68 @@ eachDriver('accepts, refusals, timeouts and flushes go on', async (t, stage) => 
   areInOrder(t, log.lives)
 })
 
-/** Comes, and says when it was closed. */
+/** Comes and says when it was closed, as often as it is told to. */
 const AGED = `
   const { parentPort, workerData } = require('node:worker_threads')
   const { port, closed } = workerData
-  const socket = require('node:net').connect({ port, host: '127.0.0.1' })
-  socket.on('close', () => {
-    Atomics.store(closed, 0, 1)
-    Atomics.notify(closed, 0)
-    parentPort.postMessage('closed')
+  parentPort.on('message', () => {
+    const socket = require('node:net').connect({ port, host: '127.0.0.1' })
+    socket.on('close', () => {
+      Atomics.store(closed, 0, 1)
+      Atomics.notify(closed, 0)
+      parentPort.postMessage('closed')
+    })
+    socket.on('error', () => {}).resume()
   })
-  socket.on('error', () => {}).resume()
 `
 
-eachDriver('a connection that has lasted long enough is closed', async (t, stage) => {
-  if (stage.driver === 'embedded') {
-    t.pass()
-    return
-  }
-  const closed = new Int32Array(new SharedArrayBuffer(4))
-  let outcome = ''
-  const log = journal({
-    open() {
+/** How often: whether the thread that stands by sleeps right then is up to the system. */
+const TIMES = 10
+
+/** Has a connection's time be up while JavaScript does nothing; `begin` says when that starts, once the connection is open. */
+function closesInTime(
+  title: string,
+  config: EventLoopConfig,
+  begin: (block: () => void, loop: EventLoop) => void,
+): void {
+  eachDriver(title, async (t, stage) => {
+    if (stage.driver === 'embedded') {
+      t.pass()
+      return
+    }
+    const closed = new Int32Array(new SharedArrayBuffer(4))
+    let outcome = ''
+    const block = () => {
       // JavaScript does nothing else until the client has seen the end, or for much too long.
       outcome = Atomics.wait(closed, 0, 0, DEADLINE_MS / 2)
-    },
+    }
+    const loop = running(stage, config)
+    const log = journal({ open: () => begin(block, loop) })
+    const { port } = serve(loop, log.handler, { lifetimeMs: 100 })
+    const client = stage.keep(TestWorker.code(AGED, { workerData: { port, closed }, execArgv: [] }))
+    for (let time = 0; time < TIMES; time++) {
+      if (stage.driver === 'auto') await calm(loop)
+      Atomics.store(closed, 0, 0)
+      client.worker.postMessage('come')
+      await client.message()
+      const life = await log.closed(time)
+      t.not(outcome, 'timed-out')
+      t.is(life.reason, 'lifetime')
+    }
+    areInOrder(t, log.lives)
   })
-  const { port } = serve(running(stage), log.handler, { lifetimeMs: 300 })
-  const client = stage.keep(TestWorker.code(AGED, { workerData: { port, closed }, execArgv: [] }))
-  await client.message()
-  const life = await log.closed()
-  t.not(outcome, 'timed-out')
-  t.is(life.reason, 'lifetime')
-  areInOrder(t, log.lives)
+}
+
+closesInTime('a connection that has lasted long enough is closed', {}, (block) => block())
+
+closesInTime('as it is where JavaScript computes outside of the loop', {}, (block) => {
+  // By then there is nothing left to do but to wait for that time.
+  setTimeout(block, 20)
+})
+
+const TINY = { eventCapacity: 16 } as const
+
+closesInTime('as it is where the event ring is full of timeouts', TINY, (block, loop) => {
+  for (let count = 0; count < 40; count++) loop.timeoutMs(count, 5)
+  setImmediate(block)
 })

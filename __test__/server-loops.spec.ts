@@ -239,6 +239,22 @@ test.serial('they run, rest and run again together', async (t) => {
   t.is(server.connections.size, 0)
 })
 
+for (const [limit, name] of [
+  [0, 'without waiting'],
+  [20, 'for a while'],
+] as const) {
+  test.serial(`a program that turns the loop by itself, ${name}, serves all of them`, async (t) => {
+    const { loop, port } = serve({ loops: 3 })
+    t.teardown(() => loop.close())
+    let isOver = false
+    const served = talk(port, 6).finally(() => {
+      isOver = true
+    })
+    while (!isOver) await loop.runOnce({}, limit)
+    await t.notThrowsAsync(served)
+  })
+}
+
 test.serial('what a callback of one throws fails the run of the first', async (t) => {
   const loop = new EventLoop()
   t.teardown(() => loop.close())

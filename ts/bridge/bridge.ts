@@ -233,9 +233,11 @@ export class Bridge<Timeout, Message> {
   }
 
   #runFollower(follower: EventLoop, run: Run<Timeout, Message>): void {
+    const { polls } = run
     const follow = async () => {
       // A run that was over before its turn has no use for it.
-      if (this.#run === run && this.#followers.has(follower)) await follower.run({})
+      if (this.#run !== run || !this.#followers.has(follower)) return
+      await (polls ? follower.runOnce({}, 0) : follower.run({}))
     }
     const last = this.#followers.get(follower) as Promise<void>
     this.#followers.set(
@@ -251,8 +253,8 @@ export class Bridge<Timeout, Message> {
     this.#run = undefined
     const followers = [...this.#followers.keys()].map((loop) => ({ loop, bridge: loop[kBridge]() }))
     for (const { loop, bridge } of followers) {
-      // One that does not run would keep it for its next run.
-      if (bridge.isActive()) loop.ref().shutdown()
+      // One that does not heed it would keep it for its next run.
+      if (bridge.heedsShutdown()) loop.ref().shutdown()
     }
     active.delete(this as unknown as Bridge<never, never>)
     clearTimeout(run.limit)

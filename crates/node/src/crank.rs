@@ -7,6 +7,8 @@
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+#[cfg(unix)]
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
@@ -14,6 +16,8 @@ use std::time::{Duration, Instant};
 use miolo::{EventLoop, EventLoopConfig, Poller, Registrar, Wakeup};
 use miolo_bridge::{Layout, Parking, Unpublished, Words, layout};
 
+#[cfg(unix)]
+use crate::bell::Bell;
 use crate::doorbell::Doorbell;
 use crate::forwarder::Forwarder;
 
@@ -70,16 +74,33 @@ pub enum Turner {
 struct State {
     event_loop: EventLoop<Forwarder>,
     forwarder: Forwarder,
+    /// Of the thread that holds the baton.
     sleep: Sleep,
+    /// Of the thread that stands by.
+    watch: Sleep,
+    /// That thread's, if there is one.
+    #[cfg(unix)]
+    bell: Option<Arc<Bell>>,
     fault: Option<String>,
 }
 
-/// What the thread that holds the baton is doing.
+/// Whether a thread is to be woken for a deadline.
 #[derive(Clone, Copy, PartialEq)]
 enum Sleep {
     Awake,
-    /// It polls until an event or this deadline.
+    /// It sleeps until an event or this deadline.
     Until(Option<Instant>),
+}
+
+impl Sleep {
+    /// Whether it lasts beyond a deadline; from now on it does not.
+    fn shorten(&mut self, next: Instant) -> bool {
+        let is_beyond = matches!(*self, Self::Until(until) if until.is_none_or(|it| next < it));
+        if is_beyond {
+            *self = Self::Until(Some(next));
+        }
+        is_beyond
+    }
 }
 
 impl Crank {
@@ -116,6 +137,9 @@ impl Crank {
                 event_loop,
                 forwarder,
                 sleep: Sleep::Awake,
+                watch: Sleep::Awake,
+                #[cfg(unix)]
+                bell: None,
                 fault: None,
             })),
             baton: Mutex::new(Some(poller)),
@@ -206,6 +230,8 @@ impl Crank {
         if state.forwarder.take_published() {
             self.ring_for_events(state);
         }
+        // Before the next turn the JS thread has callbacks to run, however long they take.
+        self.heed(state);
         Ok(())
     }
 
@@ -216,7 +242,10 @@ impl Crank {
             return Some(Duration::ZERO);
         };
         let timeout = match self.turner() {
-            Turner::Thread => self.look_out_in(state, timeout).1,
+            Turner::Thread => {
+                let (_, patience) = self.look_out_in(state);
+                timeout.into_iter().chain(patience).min()
+            }
             Turner::Js => timeout,
         };
         loop {
@@ -246,10 +275,8 @@ impl Crank {
             // Either we see what JavaScript has written and read by now, or it sees that we wait.
             let has_room_now = starved && state.forwarder.has_more_room(free);
             if !has_room_now && !state.forwarder.has_news() {
-                // Without room for timeouts it does not sleep towards a deadline.
-                let timers = room.timeouts > 0;
-                let until = timers.then(|| state.event_loop.next_deadline());
-                state.sleep = Sleep::Until(until.flatten());
+                state.sleep = Sleep::Until(state.event_loop.next_deadline());
+                self.heed(state);
                 return sleep;
             }
             self.loop_parking.unpark();
@@ -259,47 +286,62 @@ impl Crank {
 
     /// Publishes what JavaScript has written and does not get to publish: whether there was any. And for how long the
     /// thread that looks may sleep.
-    fn look_out_in(
-        &self,
-        state: &mut State,
-        timeout: Option<Duration>,
-    ) -> (bool, Option<Duration>) {
+    fn look_out_in(&self, state: &mut State) -> (bool, Option<Duration>) {
         if state.forwarder.connections().is_none() {
-            return (false, timeout);
+            return (false, None);
         }
         let looked = state.forwarder.look_for_unpublished();
         if !looked.goes_on {
             self.lookout.park();
             // Either we see what JavaScript has written by now, or it sees that nobody looks.
             if !state.forwarder.has_unpublished() {
-                return (false, timeout);
+                return (false, None);
             }
         }
         self.lookout.unpark();
-        let most = Unpublished::PATIENCE;
-        let timeout = timeout.map_or(most, |timeout| timeout.min(most));
-        (looked.published, Some(timeout))
+        (looked.published, Some(Unpublished::PATIENCE))
     }
 
-    /// For a thread that does not turn the loop: has obeyed what JavaScript has written and does not get to publish.
-    /// For how long that thread may sleep.
+    /// For the thread that stands by: has obeyed what JavaScript has written and does not get to publish. For how long it
+    /// may sleep, unless its bell is rung: until the next deadline, and until it is to look again.
     #[cfg(unix)]
-    pub fn look_out(&self, timeout: Option<Duration>) -> Option<Duration> {
+    pub fn look_out(&self) -> Option<Duration> {
         let mut state = self.lock();
-        let Some(state) = &mut *state else {
-            return timeout;
-        };
-        let (published, timeout) = self.look_out_in(state, timeout);
+        let state = state.as_mut()?;
+        let (published, patience) = self.look_out_in(state);
         // What was published to a thread that has just handed the loop over, nobody else obeys either.
         if published || state.forwarder.has_commands() {
             self.work(state);
             state.forwarder.take_published();
-            // By MAIL, which that has taken along, JavaScript is asked to arm what it sleeps in when the loop is handed
-            // over. Until it has, only the doorbell wakes it.
-            state.forwarder.expect_messages();
-            self.doorbell.ring();
+            self.call_js(state);
+            if self.try_baton().is_none() {
+                // It sleeps in the poll itself, in a runSync that has just begun.
+                self.wakeup.wake();
+            }
         }
-        timeout
+        let next = state.event_loop.next_deadline();
+        state.watch = Sleep::Until(next);
+        let left = next.map(|at| at.saturating_duration_since(Instant::now()));
+        left.into_iter().chain(patience).min()
+    }
+
+    /// The thread that stands by is awake again. Whether a deadline has passed by `now`.
+    #[cfg(unix)]
+    pub fn end_look_out(&self, now: Instant) -> bool {
+        let mut state = self.lock();
+        let Some(state) = &mut *state else {
+            return false;
+        };
+        state.watch = Sleep::Awake;
+        let next = state.event_loop.next_deadline();
+        next.is_some_and(|at| at <= now)
+    }
+
+    /// Has JavaScript flush, and arm whatever it sleeps in. Until then only the doorbell may reach it.
+    #[cfg(unix)]
+    fn call_js(&self, state: &mut State) {
+        state.forwarder.expect_messages();
+        self.doorbell.ring();
     }
 
     /// Looks again for a while before it sleeps, which costs a wake-up.
@@ -354,8 +396,8 @@ impl Crank {
                 earliest = Some(earliest.map_or(set, |at: Instant| at.min(set)));
             }
             let due = earliest.is_some_and(|deadline| deadline <= Instant::now());
-            let room = state.forwarder.room();
-            if state.forwarder.has_posted() || (due && room.timeouts > 0) {
+            if state.forwarder.has_posted() || due {
+                let room = state.forwarder.room();
                 let done = state.event_loop.dispatch(None, &mut state.forwarder, room);
                 state.count(&done);
             }
@@ -384,18 +426,33 @@ impl Crank {
                 self.wake_loop(state);
             }
         }
-        if let Some(next) = earliest {
-            self.heed(state, next);
+        self.heed(state);
+    }
+
+    /// Wakes who sleeps beyond the next deadline.
+    fn heed(&self, state: &mut State) {
+        if state.sleep == Sleep::Awake && state.watch == Sleep::Awake {
+            return;
+        }
+        let Some(next) = state.event_loop.next_deadline() else {
+            return;
+        };
+        if state.sleep.shorten(next) {
+            self.wake_loop(state);
+        }
+        #[cfg(unix)]
+        if state.watch.shorten(next)
+            && let Some(bell) = &state.bell
+        {
+            bell.ring();
         }
     }
 
-    /// Wakes a loop that sleeps beyond a deadline.
-    fn heed(&self, state: &mut State, next: Instant) {
-        if let Sleep::Until(until) = state.sleep
-            && until.is_none_or(|until| next < until)
-        {
-            state.sleep = Sleep::Until(Some(next));
-            self.wake_loop(state);
+    /// Tells how a thread that stands by is called away.
+    #[cfg(unix)]
+    pub fn set_bell(&self, bell: Arc<Bell>) {
+        if let Some(state) = &mut *self.lock() {
+            state.bell = Some(bell);
         }
     }
 
@@ -407,9 +464,7 @@ impl Crank {
         let mut state = self.lock();
         let state = state.as_mut()?;
         let result = change(&mut state.event_loop, &mut state.forwarder);
-        if let Some(next) = state.event_loop.next_deadline() {
-            self.heed(state, next);
-        }
+        self.heed(state);
         Some(result)
     }
 
@@ -507,12 +562,13 @@ impl Crank {
     }
 
     /// The loop goes from one thread to the other.
+    #[cfg(unix)]
     pub fn hand_over(&self, to: Turner) {
         self.set_turner(to);
-        if let Some(state) = &*self.lock() {
+        if let Some(state) = &mut *self.lock() {
             state.forwarder.add(layout::METRIC_HANDOVERS, 1);
-            // It then flushes, and arms whatever it sleeps in.
-            state.forwarder.expect_messages();
+            // A Sender that has seen that JavaScript sleeps may just be waking it where it slept until now.
+            self.call_js(state);
         }
     }
 

@@ -19,6 +19,10 @@ pub struct Timed(u64);
 
 const OF_CONNECTIONS: u64 = 1 << 63;
 
+/// How many timers may come due in one iteration where the ring is full: connections' limits, which need no record, are
+/// among them.
+const LATE_AT_ONCE: usize = 1024;
+
 impl From<ConnectionTimeout> for Timed {
     fn from(timeout: ConnectionTimeout) -> Self {
         Self(timeout.to_bits() | OF_CONNECTIONS)
@@ -53,8 +57,12 @@ pub struct Forwarder {
     capacity: u32,
     /// Ready registrations whose record found the ring full. Each is there at most once.
     deferred: VecDeque<(u32, u32)>,
-    /// The loop's handle of each of JavaScript's timers, by slot.
-    timers: Vec<Option<Timeout>>,
+    /// JavaScript's timers that have come due, whose record found the ring full.
+    late: VecDeque<(u32, u32)>,
+    /// What had room last were messages: the next is for late timers.
+    lates_turn: bool,
+    /// The loop's handle of each of JavaScript's timers, by slot, and its generation.
+    timers: Vec<Option<(Timeout, u32)>>,
     /// The earliest deadline that JavaScript has set since this was last taken.
     earliest: Option<Instant>,
     /// The loop's name of each of JavaScript's registrations, by slot, and their generation.
@@ -104,6 +112,8 @@ impl Forwarder {
             messages_per_tick,
             capacity,
             deferred: VecDeque::new(),
+            late: VecDeque::new(),
+            lates_turn: false,
             timers: Vec::new(),
             earliest: None,
             registrations: Vec::new(),
@@ -184,10 +194,17 @@ impl Forwarder {
     pub fn take_in(&mut self, event_loop: &mut EventLoop<Self>) {
         self.write_deferred();
         self.obey(event_loop);
-        self.outlet.finish_batch();
+        if self.lates_turn {
+            self.write_late();
+        }
         if self.memory.get(layout::MAIL).load(Ordering::SeqCst) != 0 {
             self.count_messages(event_loop);
         }
+        // Otherwise timeouts come behind them, with the tick.
+        if !self.has_posted() {
+            self.write_late();
+        }
+        self.outlet.finish_batch();
     }
 
     /// Whether there is something new for JavaScript since this was last asked.
@@ -220,6 +237,7 @@ impl Forwarder {
     pub fn is_starved(&self) -> bool {
         self.interrupted
             || !self.deferred.is_empty()
+            || !self.late.is_empty()
             || !self.outlet.has_room()
             || self
                 .connections
@@ -235,6 +253,7 @@ impl Forwarder {
         outlet.free() > free
             || (self.interrupted && outlet.has_room())
             || (!self.deferred.is_empty() && outlet.has_room_to_spare())
+            || (!self.late.is_empty() && outlet.has_room())
             || connections.is_some_and(|it| it.is_fed(outlet))
     }
 
@@ -261,11 +280,11 @@ impl Forwarder {
         connections.is_some_and(|it| it.wants_turn() || it.is_fed(outlet))
     }
 
-    /// What the next iteration may hand over. Readiness needs no room: it waits in its own word.
+    /// What the next iteration may hand over. Readiness and timeouts can wait here for room, and messages are counted.
     pub fn room(&self) -> Room {
         Room {
             messages: usize::MAX,
-            timeouts: self.free() / 2,
+            timeouts: LATE_AT_ONCE.max(self.free() / 2),
         }
     }
 
@@ -304,6 +323,32 @@ impl Forwarder {
         }
     }
 
+    /// Writes the timeouts that wait for a record, in their order, into half of the room.
+    fn write_late(&mut self) {
+        let rest = self.free() / 2;
+        while self.free() > rest && !self.late.is_empty() && self.outlet.can_write() {
+            if let Some((slot, generation)) = self.late.pop_front()
+                && is_set(&self.timers, slot, generation)
+            {
+                self.write(layout::EVENT_TIMEOUT, generation, slot, 0);
+                self.lates_turn = false;
+            }
+        }
+    }
+
+    /// Keeps a timeout until there is room. Those that JavaScript has cleared meanwhile must not become many.
+    fn push_late(&mut self, slot: u32, generation: u32) {
+        self.late.push_back((slot, generation));
+        if self.late.len() > 2 * self.timers.len() {
+            let timers = &self.timers;
+            self.late
+                .retain(|&(slot, generation)| is_set(timers, slot, generation));
+            if self.late.len() > self.timers.len() {
+                self.outlet.corrupt("a timer's generation");
+            }
+        }
+    }
+
     fn obey(&mut self, event_loop: &mut EventLoop<Self>) {
         loop {
             match self.commands.pop() {
@@ -338,13 +383,13 @@ impl Forwarder {
                         if slot >= self.timers.len() {
                             self.timers.resize(slot + 1, None);
                         }
-                        self.timers[slot] = Some(timer);
+                        self.timers[slot] = Some((timer, command.generation));
                     }
                     Err(_) => self.outlet.corrupt("more timers than the capacity"),
                 }
             }
             layout::COMMAND_CLEAR_TIMER => {
-                if let Some(timer) = self.timers.get_mut(slot).and_then(Option::take) {
+                if let Some((timer, _)) = self.timers.get_mut(slot).and_then(Option::take) {
                     event_loop.clear_timeout(timer);
                 }
             }
@@ -471,6 +516,7 @@ impl Handler for Forwarder {
     fn notify(&mut self, _: &mut EventLoop<Self>, batch: Batch) {
         self.outlet.promised -= 1;
         self.counted -= batch.count as usize;
+        self.lates_turn = true;
         self.add(layout::METRIC_NOTIFY, batch.count.into());
         self.write(layout::EVENT_NOTIFY, 0, batch.lane, u64::from(batch.count));
     }
@@ -485,7 +531,11 @@ impl Handler for Forwarder {
         }
         self.add(layout::METRIC_TIMEOUT, 1);
         let (slot, generation) = unpack(name);
-        self.write(layout::EVENT_TIMEOUT, generation, slot, 0);
+        if self.late.is_empty() && self.outlet.has_room() {
+            self.write(layout::EVENT_TIMEOUT, generation, slot, 0);
+        } else {
+            self.push_late(slot, generation);
+        }
     }
 
     fn interrupted(&mut self, _: &mut EventLoop<Self>) {
@@ -500,6 +550,7 @@ impl Handler for Forwarder {
         if let Some(connections) = &mut self.connections {
             connections.tick(event_loop, &mut self.outlet);
         }
+        self.write_late();
         self.outlet.finish_batch();
     }
 }
@@ -511,4 +562,10 @@ pub fn pack(slot: u32, generation: u32) -> u64 {
 
 fn unpack(name: u64) -> (u32, u32) {
     (name as u32, (name >> 32) as u32)
+}
+
+/// Whether JavaScript's timer has not been cleared since it was set, nor another set in its slot.
+fn is_set(timers: &[Option<(Timeout, u32)>], slot: u32, generation: u32) -> bool {
+    let timer = timers.get(slot as usize).copied().flatten();
+    timer.is_some_and(|(_, it)| it == generation)
 }

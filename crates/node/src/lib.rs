@@ -9,7 +9,7 @@
 //! - [`driver`]: who turns it: a native thread, or Node's own loop.
 //! - [`event_loop`], [`sender`], [`server`], [`tcp`]: the functions that TypeScript calls.
 //! - [`lanes`]: where the messages of other isolates wait.
-//! - [`doorbell`]: how a sleeping JS thread is woken.
+//! - [`doorbell`]: how a sleeping JS thread is woken; [`bell`](mod@bell): how the thread that stands by is.
 //! - [`handle`], [`memory`], [`errno`]: how natives, memory and errors cross.
 //!
 //! The functions are not the package's public API: `ts/` checks every argument before it calls
@@ -19,6 +19,8 @@
 // Windows has the driver `thread` alone, and nobody calls there what the others use.
 #![cfg_attr(not(unix), allow(dead_code, unused_imports))]
 
+#[cfg(unix)]
+mod bell;
 mod connections;
 mod crank;
 mod doorbell;

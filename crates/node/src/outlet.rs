@@ -49,7 +49,7 @@ impl Outlet {
         self.free() > 1
     }
 
-    /// Whether one fits that was not promised. Half of the ring is for messages and timeouts, which were.
+    /// Whether one fits for readiness or a connection. Half of the ring is for messages and timeouts.
     pub fn has_room_to_spare(&self) -> bool {
         self.free() > self.events.capacity() / 2
     }

@@ -13,80 +13,31 @@
 //! Standing by costs next to nothing: while the JS thread is busy it looks up every GRACE, and otherwise it sleeps. When it
 //! looks up, it sends what a callback has written that goes on computing.
 
-use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::time::{Duration, Instant};
 
 use miolo_bridge::Calm;
 
+use crate::bell::Bell;
 use crate::crank::{Crank, Turner};
 
 /// How long the JS thread may leave something undone.
 const GRACE: Duration = Duration::from_millis(4);
-
-/// Where a thread stands by, and how it is called away from there.
-pub struct Bell {
-    ring: UnixStream,
-    hear: UnixStream,
-}
-
-impl Bell {
-    pub fn new() -> io::Result<Self> {
-        let (ring, hear) = UnixStream::pair()?;
-        ring.set_nonblocking(true)?;
-        hear.set_nonblocking(true)?;
-        Ok(Self { ring, hear })
-    }
-
-    /// Ends the wait that is going on, or the next one.
-    pub fn ring(&self) {
-        // If it cannot be written, it is full: then it has been rung.
-        let _ = (&self.ring).write(&[1]);
-    }
-
-    /// Waits for the bell, or for `descriptor`. Whether the bell was rung, and whether the descriptor is readable.
-    fn wait(&self, descriptor: Option<RawFd>, timeout: Option<Duration>) -> (bool, bool) {
-        let mut polled = [self.hear.as_raw_fd(), descriptor.unwrap_or(-1)].map(|fd| libc::pollfd {
-            fd,
-            events: libc::POLLIN,
-            revents: 0,
-        });
-        let milliseconds = match timeout {
-            // Rounded up: it is not to come round for nothing.
-            Some(timeout) => i32::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(i32::MAX),
-            None => -1,
-        };
-        // SAFETY: the array is there for the length of the call, and its length is right; a negative descriptor is
-        // looked over.
-        let count = unsafe { libc::poll(polled.as_mut_ptr(), 2, milliseconds) };
-        if count <= 0 {
-            return (false, false);
-        }
-        let rung = polled[0].revents != 0;
-        if rung {
-            // All of it: it may have been rung more than once.
-            let _ = (&self.hear).read(&mut [0; 64]);
-        }
-        (rung, polled[1].revents != 0)
-    }
-}
 
 /// Waits until the JS thread is to be relieved. False: the bell was rung.
 pub fn stand_by(crank: &Crank, bell: &Bell) -> bool {
     let descriptor = crank.descriptor();
     loop {
         let turn = crank.js_turn_at();
-        let deadline = crank.next_deadline();
-        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         // What a callback writes before it goes on computing makes nothing readable.
-        let left = crank.look_out(left);
+        let left = crank.look_out();
         let (rung, readable) = bell.wait(Some(descriptor), left);
+        let now = Instant::now();
+        let is_due = crank.end_look_out(now);
         if rung {
             return false;
         }
-        let now = Instant::now();
-        if !readable && deadline.is_none_or(|at| at > now) {
+        if !readable && !is_due {
             continue;
         }
         // There is something to do. The JS thread may have been busy since its last turn, or may have slept until now.
@@ -109,8 +60,6 @@ pub fn relieve(crank: &Crank, goes_on: impl Fn() -> bool) -> io::Result<()> {
         return Ok(());
     }
     crank.hand_over(Turner::Thread);
-    // A Sender that has seen that JavaScript sleeps may just be waking it where it slept until now, which is here.
-    crank.doorbell.ring();
     let mut calm = Calm::new(crank.event_counts().1, Instant::now());
     let is_calm = |calm: &mut Calm| {
         let (head, tail) = crank.event_counts();
@@ -125,6 +74,5 @@ pub fn relieve(crank: &Crank, goes_on: impl Fn() -> bool) -> io::Result<()> {
     // Its time begins anew: it has had no turn while it was relieved.
     crank.note_js_turn();
     crank.hand_over(Turner::Js);
-    crank.doorbell.ring();
     done
 }

@@ -6,11 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-use crate::crank::Crank;
+use crate::crank::{Crank, Turner};
 #[cfg(unix)]
-use crate::crank::Turner;
-#[cfg(unix)]
-use crate::driver::relief::{self, Bell};
+use crate::{bell::Bell, driver::relief};
 
 /// The loop thread, `miolo-N`. Dropping it stops and joins it.
 pub struct LoopThread {
@@ -32,34 +30,32 @@ struct Gate {
     changed: Condvar,
     /// For a thread that stands by.
     #[cfg(unix)]
-    bell: Option<Bell>,
+    bell: Option<Arc<Bell>>,
 }
 
 impl LoopThread {
     /// Starts a thread that turns the loop; at rest.
     pub fn spawn(crank: &Arc<Crank>) -> io::Result<Self> {
-        Self::start(
-            crank,
-            Gate {
-                order: Mutex::new(Order::Rest),
-                changed: Condvar::new(),
-                #[cfg(unix)]
-                bell: None,
-            },
-        )
+        let gate = Gate {
+            order: Mutex::new(Order::Rest),
+            changed: Condvar::new(),
+            #[cfg(unix)]
+            bell: None,
+        };
+        Self::start(crank, gate)
     }
 
     /// Starts a thread that stands by; at rest.
     #[cfg(unix)]
     pub fn spawn_for_relief(crank: &Arc<Crank>) -> io::Result<Self> {
-        Self::start(
-            crank,
-            Gate {
-                order: Mutex::new(Order::Rest),
-                changed: Condvar::new(),
-                bell: Some(Bell::new()?),
-            },
-        )
+        let bell = Arc::new(Bell::new()?);
+        crank.set_bell(bell.clone());
+        let gate = Gate {
+            order: Mutex::new(Order::Rest),
+            changed: Condvar::new(),
+            bell: Some(bell),
+        };
+        Self::start(crank, gate)
     }
 
     fn start(crank: &Arc<Crank>, gate: Gate) -> io::Result<Self> {
@@ -90,13 +86,10 @@ impl LoopThread {
 
     /// Has the thread look for what JavaScript has written and not published.
     pub fn look_out(&self) {
-        #[cfg(unix)]
-        if let Some(bell) = &self.gate.bell
-            && self.crank.turner() == Turner::Js
-        {
-            return bell.ring();
+        match self.crank.turner() {
+            Turner::Thread => self.crank.wake(),
+            Turner::Js => self.gate.ring(),
         }
-        self.crank.wake();
     }
 }
 
@@ -119,6 +112,11 @@ impl Gate {
     fn give(&self, order: Order) {
         *self.lock() = order;
         self.changed.notify_one();
+        self.ring();
+    }
+
+    /// Calls away a thread that stands by.
+    fn ring(&self) {
         #[cfg(unix)]
         if let Some(bell) = &self.bell {
             bell.ring();
