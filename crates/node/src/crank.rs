@@ -55,7 +55,7 @@ pub struct Crank {
     /// The poll's, which is open for as long as somebody may have the baton.
     #[cfg(unix)]
     descriptor: std::os::fd::RawFd,
-    /// When the JS thread last began a turn, in nanoseconds since the epoch.
+    /// When the JS thread last began a turn, or ended it, in nanoseconds since the epoch.
     js_turn_at: AtomicU64,
     spin: Duration,
     #[cfg(feature = "testing")]
@@ -539,13 +539,13 @@ impl Crank {
         }
     }
 
-    /// The JS thread begins a turn.
+    /// The JS thread begins a turn, or has had one.
     pub fn note_js_turn(&self) {
         let now = self.epoch.elapsed().as_nanos() as u64;
         self.js_turn_at.store(now, Ordering::Release);
     }
 
-    /// When the JS thread last began a turn.
+    /// When the JS thread last began a turn, or ended it.
     pub fn js_turn_at(&self) -> Instant {
         self.epoch + Duration::from_nanos(self.js_turn_at.load(Ordering::Acquire))
     }

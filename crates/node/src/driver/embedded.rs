@@ -234,9 +234,11 @@ impl Watch {
         if let Some(mut baton) = self.crank.try_baton()
             && self.crank.turner() == Turner::Js
         {
+            // At both ends: whoever has seen the one knows by the other whether the turn is over.
             self.crank.note_js_turn();
             self.crank
                 .guard(|| self.crank.turn(&mut baton, Some(Duration::ZERO)));
+            self.crank.note_js_turn();
         }
         if !self.crank.park_js() {
             self.call_pump();

@@ -28,10 +28,10 @@ const GRACE: Duration = Duration::from_millis(4);
 pub fn stand_by(crank: &Crank, bell: &Bell) -> bool {
     let descriptor = crank.descriptor();
     loop {
-        let turn = crank.js_turn_at();
         // What a callback writes before it goes on computing makes nothing readable.
         let left = crank.look_out();
         let (rung, readable) = bell.wait(Some(descriptor), left);
+        let turn = crank.js_turn_at();
         let now = Instant::now();
         let is_due = crank.end_look_out(now);
         if rung {
@@ -40,13 +40,18 @@ pub fn stand_by(crank: &Crank, bell: &Bell) -> bool {
         if !readable && !is_due {
             continue;
         }
+        // In the turn that it has had, or is having, the JS thread may have seen to what there was.
+        let (rung, is_still_readable) = bell.wait(Some(descriptor), Some(Duration::ZERO));
+        if rung {
+            return false;
+        }
         // There is something to do. The JS thread may have been busy since its last turn, or may have slept until now.
         let since = if crank.is_parked() { now } else { turn };
         let patience = GRACE.saturating_sub(now.saturating_duration_since(since));
         if !patience.is_zero() && bell.wait(None, Some(patience)).0 {
             return false;
         }
-        if crank.js_turn_at() == turn {
+        if (is_still_readable || is_due) && crank.js_turn_at() == turn {
             return true;
         }
     }
