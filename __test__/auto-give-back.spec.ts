@@ -81,9 +81,7 @@ onUnix('a message wakes a loop that was given back while JavaScript computed', a
 
   let times = 0
   for (let tried = 0; times < TIMES && tried < TRIES; tried++) {
-    await within('calm', async () => {
-      await calm(loop)
-    })
+    await within('calm', () => calm(loop))
     const message = new Promise<string>((resolve) => {
       notified = resolve
     })

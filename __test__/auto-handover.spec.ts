@@ -83,9 +83,7 @@ onUnix(`a thread serves within ${PROMISED_MS} ms of JavaScript's being busy`, as
     // Where JavaScript had been late already, the thread need not have waited for as long as it seems.
     isBusy && turner === 'js' && delayMs < 1 && servedMs <= PROMISED_MS
   do {
-    await within('calm', async () => {
-      await calm(loop)
-    })
+    await within('calm', () => calm(loop))
     client.worker.postMessage('again')
     tries.push(await client.message<Try>())
   } while (!isKept(tries.at(-1) as Try) && tries.length < TRIES)

@@ -54,7 +54,7 @@ onUnix('a busy JS thread is relieved, and gets the loop back when it is not', as
     const answers = await Promise.all([once(socket, 'data'), once(other, 'data')])
     t.deepEqual(answers.map(String), ['block', 'other'])
     t.is(turnerMeanwhile, 'thread')
-    await calm(loop as never)
+    await calm(loop)
     t.true(loop.metrics().handovers >= 2)
     loop.shutdown()
     await run

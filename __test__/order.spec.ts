@@ -3,6 +3,7 @@
 import { type EventLoop, EventSet, PollOpt } from 'miolo'
 
 import { collect } from './support/collect.ts'
+import { compute } from './support/compute.ts'
 import { connected } from './support/connected.ts'
 import { eachSync, eachWay, type RunStage } from './support/drivers.ts'
 
@@ -17,8 +18,7 @@ function batches(names: string[]): string[] {
 
 /** Until a timeout of 0 ms, rounded up, is due. */
 function untilDue() {
-  const until = performance.now() + 3
-  while (performance.now() < until);
+  compute(3)
 }
 
 /** Gives the loop one of everything to do. */

@@ -1,5 +1,6 @@
 /** Who does not read is felt by who writes, and by nobody else. */
 
+import { compute } from './support/compute.ts'
 import { eachDriver } from './support/drivers.ts'
 import { within } from './support/deadline.ts'
 import { dial, journal, running, serve, type Client } from './support/servers.ts'
@@ -104,7 +105,7 @@ eachDriver(
         received += chunk.length
         if (!isFirst) return
         isFirst = false
-        for (const until = performance.now() + 500; performance.now() < until;);
+        compute(500)
       },
     })
     const clients = Array.from({ length: 10 }, () => dial(stage, port))

@@ -1,8 +1,8 @@
 /** What is asked of connections by code that goes on computing: a thread sees to it meanwhile, where there is one. */
 
-import { compute } from './support/compute.ts'
 import { type Connection, type EventLoop } from 'miolo'
 
+import { compute } from './support/compute.ts'
 import { deferred, within } from './support/deadline.ts'
 import { eachDriver, type Stage } from './support/drivers.ts'
 import { TestWorker } from './support/process.ts'

@@ -36,13 +36,7 @@ struct Gate {
 impl LoopThread {
     /// Starts a thread that turns the loop; at rest.
     pub fn spawn(crank: &Arc<Crank>) -> io::Result<Self> {
-        let gate = Gate {
-            order: Mutex::new(Order::Rest),
-            changed: Condvar::new(),
-            #[cfg(unix)]
-            bell: None,
-        };
-        Self::start(crank, gate)
+        Self::start(crank, Gate::new())
     }
 
     /// Starts a thread that stands by; at rest.
@@ -51,9 +45,8 @@ impl LoopThread {
         let bell = Arc::new(Bell::new()?);
         crank.set_bell(bell.clone());
         let gate = Gate {
-            order: Mutex::new(Order::Rest),
-            changed: Condvar::new(),
             bell: Some(bell),
+            ..Gate::new()
         };
         Self::start(crank, gate)
     }
@@ -105,6 +98,16 @@ impl Drop for LoopThread {
 }
 
 impl Gate {
+    /// For a thread that turns the loop; at rest.
+    fn new() -> Self {
+        Self {
+            order: Mutex::new(Order::Rest),
+            changed: Condvar::new(),
+            #[cfg(unix)]
+            bell: None,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Order> {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
