@@ -52,44 +52,57 @@ interface Try {
 
 const now = () => Number(process.hrtime.bigint()) / 1e6
 
-onUnix(`a thread serves within ${PROMISED_MS} ms of JavaScript's being busy`, async (t) => {
-  const times = new Float64Array(new SharedArrayBuffer(8))
-  const states = new Int32Array(new SharedArrayBuffer(4))
-  const loop = new EventLoop({ driver: 'auto' })
-  t.teardown(() => loop.close())
-  let turner: 'js' | 'thread' | undefined
-  const handler = {
-    data() {
-      turner = loop.metrics().turner
-      times[BEGAN_AT] = now()
-      Atomics.store(states, STATE, BUSY)
-      Atomics.notify(states, STATE)
-      const until = now() + BUSY_MS
-      while (Atomics.load(states, STATE) === BUSY && now() < until);
-      // Too late.
-      Atomics.compareExchange(states, STATE, BUSY, THROUGH)
-    },
-  }
-  const server = new TcpServer(loop, handler, { maxConnections: 1 })
-  const { port } = server.listen('127.0.0.1:0')
-  const run = loop.run({})
-  const workerData = { port, times, states }
-  const client = TestWorker.code(CLIENT, { workerData, execArgv: [] })
-  t.teardown(() => client.close())
-  await client.message()
+/** Where JavaScript becomes busy, and within how many milliseconds of being asked, where it is not late. */
+const PLACES: Record<string, { lateMs: number; become(busy: () => void): void }> = {
+  'in a callback of the loop': { lateMs: 1, become: (busy) => busy() },
+  // The thread that stands by has seen the event, too, and leaves it to JavaScript for 4 ms.
+  'in a timer of Node, right after a callback of the loop': {
+    lateMs: 3,
+    become: (busy) => setTimeout(busy, 1),
+  },
+}
 
-  const tries: Try[] = []
-  const isKept = ({ isBusy, delayMs, servedMs }: Try) =>
-    // Where JavaScript had been late already, the thread need not have waited for as long as it seems.
-    isBusy && turner === 'js' && delayMs < 1 && servedMs <= PROMISED_MS
-  do {
-    await within('calm', () => calm(loop))
-    client.worker.postMessage('again')
-    tries.push(await client.message<Try>())
-  } while (!isKept(tries.at(-1) as Try) && tries.length < TRIES)
-  const fastest = tries.toSorted((a, b) => a.servedMs - b.servedMs).slice(0, 5)
-  t.true(isKept(tries.at(-1) as Try), `none of ${tries.length}: ${JSON.stringify(fastest)}`)
-  t.true(server.refused >= tries.length)
-  loop.shutdown()
-  await run
-})
+for (const [place, { lateMs, become }] of Object.entries(PLACES)) {
+  onUnix(
+    `a thread serves within ${PROMISED_MS} ms of JavaScript's being busy ${place}`,
+    async (t) => {
+      const times = new Float64Array(new SharedArrayBuffer(8))
+      const states = new Int32Array(new SharedArrayBuffer(4))
+      const loop = new EventLoop({ driver: 'auto' })
+      t.teardown(() => loop.close())
+      let turner: 'js' | 'thread' | undefined
+      const beBusy = () => {
+        turner = loop.metrics().turner
+        times[BEGAN_AT] = now()
+        Atomics.store(states, STATE, BUSY)
+        Atomics.notify(states, STATE)
+        const until = now() + BUSY_MS
+        while (Atomics.load(states, STATE) === BUSY && now() < until);
+        // Too late.
+        Atomics.compareExchange(states, STATE, BUSY, THROUGH)
+      }
+      const server = new TcpServer(loop, { data: () => become(beBusy) }, { maxConnections: 1 })
+      const { port } = server.listen('127.0.0.1:0')
+      const run = loop.run({})
+      const workerData = { port, times, states }
+      const client = TestWorker.code(CLIENT, { workerData, execArgv: [] })
+      t.teardown(() => client.close())
+      await client.message()
+
+      const tries: Try[] = []
+      const isKept = ({ isBusy, delayMs, servedMs }: Try) =>
+        // Where JavaScript had been late already, the thread need not have waited for as long as it seems.
+        isBusy && turner === 'js' && delayMs < lateMs && servedMs <= PROMISED_MS
+      do {
+        await within('calm', () => calm(loop))
+        client.worker.postMessage('again')
+        tries.push(await client.message<Try>())
+      } while (!isKept(tries.at(-1) as Try) && tries.length < TRIES)
+      const fastest = tries.toSorted((a, b) => a.servedMs - b.servedMs).slice(0, 5)
+      t.true(isKept(tries.at(-1) as Try), `none of ${tries.length}: ${JSON.stringify(fastest)}`)
+      t.true(server.refused >= tries.length)
+      loop.shutdown()
+      await run
+    },
+  )
+}

@@ -550,11 +550,6 @@ impl Crank {
         self.epoch + Duration::from_nanos(self.js_turn_at.load(Ordering::Acquire))
     }
 
-    /// Whether whoever turns the loop sleeps in the poll, or has it watched.
-    pub fn is_parked(&self) -> bool {
-        self.memory.get(layout::LOOP_PARKED).load(Ordering::SeqCst) != 0
-    }
-
     /// How far JavaScript has read the event ring, and how far it was written; counts that wrap.
     pub fn event_counts(&self) -> (u32, u32) {
         let word = |index| self.memory.get(index).load(Ordering::Acquire);

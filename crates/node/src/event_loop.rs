@@ -372,7 +372,7 @@ impl LoopHandle {
         unsafe { self.crank.doorbell.open(self.env, pump) }?;
         #[cfg(unix)]
         let spawned = match embedded {
-            Some(embedded) => LoopThread::spawn_for_relief(&self.crank)
+            Some(embedded) => LoopThread::spawn_for_relief(&self.crank, embedded.awake())
                 .map(|thread| Driver::Auto(embedded, thread)),
             None => LoopThread::spawn(&self.crank).map(Driver::Thread),
         };

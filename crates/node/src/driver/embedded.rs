@@ -11,11 +11,14 @@ use std::time::{Duration, Instant};
 
 use napi::{Error, Result, Status, sys};
 
+use super::awake::Awake;
 use super::uv::{self, Uv};
 use crate::crank::{Crank, Turner};
 
 /// The types of the handles, in the order in which they are listed.
-const KINDS: [c_int; 3] = [uv::POLL, uv::TIMER, uv::IDLE];
+const KINDS: [c_int; 4] = [uv::POLL, uv::TIMER, uv::IDLE, uv::PREPARE];
+
+type Handles = [*mut uv::Handle; KINDS.len()];
 
 /// A loop inside Node's. Everything here happens on its JS thread.
 pub struct Embedded(Rc<Watch>);
@@ -29,6 +32,9 @@ struct Watch {
     timer: *mut uv::Handle,
     /// Runs when the loop has something to do right away, once Node has had a turn.
     idle: *mut uv::Handle,
+    /// Runs before libuv sleeps, where somebody asks since when it has not.
+    prepare: *mut uv::Handle,
+    awake: Arc<Awake>,
     crank: Arc<Crank>,
     pump: sys::napi_ref,
     context: sys::napi_async_context,
@@ -62,16 +68,17 @@ impl Embedded {
             return Ok(None);
         }
         let uv_loop: *mut c_void = uv_loop.cast();
-        let [poll, timer, idle] = KINDS.map(|kind| allocate(uv, kind));
+        let handles @ [poll, timer, idle, prepare] = KINDS.map(|kind| allocate(uv, kind));
         // SAFETY: the loop is that of `env`, the handles have the size that libuv asks for.
         unsafe {
             if (uv.uv_poll_init)(uv_loop, poll, descriptor) != 0 {
-                release(uv, [poll, timer, idle]);
+                release(uv, handles);
                 return Ok(None);
             }
             (uv.uv_timer_init)(uv_loop, timer);
             (uv.uv_idle_init)(uv_loop, idle);
-            for handle in [poll, timer, idle] {
+            (uv.uv_prepare_init)(uv_loop, prepare);
+            for handle in handles {
                 (uv.uv_unref)(handle);
             }
         }
@@ -90,6 +97,9 @@ impl Embedded {
             poll,
             timer,
             idle,
+            prepare,
+            // SAFETY: the loop is there for as long as the handles are open; `close` closes both.
+            awake: Arc::new(unsafe { Awake::new(uv, uv_loop) }),
             crank: crank.clone(),
             pump: reference,
             context,
@@ -98,9 +108,9 @@ impl Embedded {
             running: Cell::new(false),
             watching: Cell::new(false),
             closed: Cell::new(false),
-            open_handles: Cell::new(3),
+            open_handles: Cell::new(KINDS.len() as u8),
         });
-        for handle in [poll, timer, idle] {
+        for handle in handles {
             let data = Rc::into_raw(watch.clone()).cast_mut().cast();
             // SAFETY: the handle is initialised; `on_closed` takes the reference back.
             unsafe { (uv.uv_handle_set_data)(handle, data) };
@@ -140,6 +150,13 @@ impl Embedded {
     /// Has the loop sleep in libuv, until its next deadline at most.
     pub fn arm(&self) {
         self.0.arm();
+    }
+
+    /// Since when the JS thread has been awake, for other threads to ask.
+    pub fn awake(&self) -> Arc<Awake> {
+        // SAFETY: the handle is open: `close` consumes the driver.
+        unsafe { (self.0.uv.uv_prepare_start)(self.0.prepare, on_prepare) };
+        self.0.awake.clone()
     }
 
     /// Whether a running loop keeps the process alive.
@@ -279,9 +296,10 @@ impl Watch {
         }
         self.rest();
         self.closed.set(true);
+        self.awake.close();
         // SAFETY: the handles are open and closed here once; the references were made by `open`.
         unsafe {
-            for handle in [self.poll, self.timer, self.idle] {
+            for handle in self.handles() {
                 (self.uv.uv_close)(handle, Some(on_closed));
             }
             sys::napi_delete_reference(self.env, self.pump);
@@ -289,11 +307,15 @@ impl Watch {
         }
     }
 
+    fn handles(&self) -> Handles {
+        [self.poll, self.timer, self.idle, self.prepare]
+    }
+
     /// A handle is closed; after the last one the environment may go.
     fn handle_closed(&self) {
         self.open_handles.set(self.open_handles.get() - 1);
         if self.open_handles.get() == 0 {
-            release(self.uv, [self.poll, self.timer, self.idle]);
+            release(self.uv, self.handles());
             // SAFETY: the hook was added by `open` and is removed once.
             unsafe { sys::napi_remove_async_cleanup_hook(self.cleanup.get()) };
         }
@@ -307,8 +329,7 @@ fn allocate(uv: &Uv, kind: c_int) -> *mut uv::Handle {
     Box::into_raw(vec![0u64; size.div_ceil(8)].into_boxed_slice()).cast()
 }
 
-/// Frees a poll, a timer and an idle handle.
-fn release(uv: &Uv, handles: [*mut uv::Handle; 3]) {
+fn release(uv: &Uv, handles: Handles) {
     for (handle, kind) in handles.into_iter().zip(KINDS) {
         // SAFETY: as in `allocate`.
         let size = unsafe { (uv.uv_handle_size)(kind) };
@@ -350,6 +371,11 @@ unsafe extern "C" fn on_idle(handle: *mut uv::Handle) {
     // SAFETY: as above.
     unsafe { (watch.uv.uv_idle_stop)(handle) };
     watch.turn();
+}
+
+unsafe extern "C" fn on_prepare(handle: *mut uv::Handle) {
+    // SAFETY: libuv calls back only while the handle is open.
+    unsafe { watch(handle) }.awake.note_sleep();
 }
 
 unsafe extern "C" fn on_closed(handle: *mut uv::Handle) {

@@ -1,6 +1,8 @@
 //! Who turns the loop: a native thread of its own, Node's own loop on the JS thread, or now the one, now the other.
 
 #[cfg(unix)]
+pub mod awake;
+#[cfg(unix)]
 pub mod embedded;
 #[cfg(unix)]
 pub mod relief;

@@ -20,12 +20,15 @@ use miolo_bridge::Calm;
 
 use crate::bell::Bell;
 use crate::crank::{Crank, Turner};
+use crate::driver::awake::Awake;
 
 /// How long the JS thread may leave something undone.
 const GRACE: Duration = Duration::from_millis(4);
+/// How long it may at least once that is seen: this thread itself may be what comes late to look.
+const LAST_CHANCE: Duration = Duration::from_millis(1);
 
 /// Waits until the JS thread is to be relieved. False: the bell was rung.
-pub fn stand_by(crank: &Crank, bell: &Bell) -> bool {
+pub fn stand_by(crank: &Crank, bell: &Bell, awake: &Awake) -> bool {
     let descriptor = crank.descriptor();
     loop {
         // What a callback writes before it goes on computing makes nothing readable.
@@ -45,10 +48,11 @@ pub fn stand_by(crank: &Crank, bell: &Bell) -> bool {
         if rung {
             return false;
         }
-        // There is something to do. The JS thread may have been busy since its last turn, or may have slept until now.
-        let since = if crank.is_parked() { now } else { turn };
-        let patience = GRACE.saturating_sub(now.saturating_duration_since(since));
-        if !patience.is_zero() && bell.wait(None, Some(patience)).0 {
+        // There is something to do. The JS thread may have been busy since its last turn or, if it has slept since then,
+        // for as long as it has been awake.
+        let since = awake.since(now).max(turn);
+        let left = GRACE.saturating_sub(now.saturating_duration_since(since));
+        if bell.wait(None, Some(left.max(LAST_CHANCE))).0 {
             return false;
         }
         if (is_still_readable || is_due) && crank.js_turn_at() == turn {

@@ -8,7 +8,10 @@ use std::thread::{Builder, JoinHandle};
 
 use crate::crank::{Crank, Turner};
 #[cfg(unix)]
-use crate::{bell::Bell, driver::relief};
+use crate::{
+    bell::Bell,
+    driver::{awake::Awake, relief},
+};
 
 /// The loop thread, `miolo-N`. Dropping it stops and joins it.
 pub struct LoopThread {
@@ -30,7 +33,14 @@ struct Gate {
     changed: Condvar,
     /// For a thread that stands by.
     #[cfg(unix)]
-    bell: Option<Arc<Bell>>,
+    watch: Option<Watch>,
+}
+
+/// What a thread that stands by listens to, and looks at.
+#[cfg(unix)]
+struct Watch {
+    bell: Arc<Bell>,
+    awake: Arc<Awake>,
 }
 
 impl LoopThread {
@@ -41,11 +51,11 @@ impl LoopThread {
 
     /// Starts a thread that stands by; at rest.
     #[cfg(unix)]
-    pub fn spawn_for_relief(crank: &Arc<Crank>) -> io::Result<Self> {
+    pub fn spawn_for_relief(crank: &Arc<Crank>, awake: Arc<Awake>) -> io::Result<Self> {
         let bell = Arc::new(Bell::new()?);
         crank.set_bell(bell.clone());
         let gate = Gate {
-            bell: Some(bell),
+            watch: Some(Watch { bell, awake }),
             ..Gate::new()
         };
         Self::start(crank, gate)
@@ -104,7 +114,7 @@ impl Gate {
             order: Mutex::new(Order::Rest),
             changed: Condvar::new(),
             #[cfg(unix)]
-            bell: None,
+            watch: None,
         }
     }
 
@@ -121,8 +131,8 @@ impl Gate {
     /// Calls away a thread that stands by.
     fn ring(&self) {
         #[cfg(unix)]
-        if let Some(bell) = &self.bell {
-            bell.ring();
+        if let Some(watch) = &self.watch {
+            watch.bell.ring();
         }
     }
 
@@ -141,8 +151,8 @@ fn main(gate: &Gate, crank: &Crank) {
     crank.guard(|| {
         while gate.wait() == Order::Run {
             #[cfg(unix)]
-            if let Some(bell) = &gate.bell {
-                if relief::stand_by(crank, bell) {
+            if let Some(Watch { bell, awake }) = &gate.watch {
+                if relief::stand_by(crank, bell, awake) {
                     relief::relieve(crank, is_to_run)?;
                 }
                 continue;

@@ -22,6 +22,8 @@ pub const READABLE: c_int = 1;
 pub const IDLE: c_int = 6;
 /// `UV_POLL` of `uv_handle_type`
 pub const POLL: c_int = 8;
+/// `UV_PREPARE` of `uv_handle_type`
+pub const PREPARE: c_int = 9;
 /// `UV_TIMER` of `uv_handle_type`
 pub const TIMER: c_int = 13;
 
@@ -59,6 +61,9 @@ functions! {
     uv_timer_init: fn(*mut c_void, *mut Handle) -> c_int;
     uv_timer_start: fn(*mut Handle, HandleCallback, u64, u64) -> c_int;
     uv_timer_stop: fn(*mut Handle) -> c_int;
+    uv_prepare_init: fn(*mut c_void, *mut Handle) -> c_int;
+    uv_prepare_start: fn(*mut Handle, HandleCallback) -> c_int;
+    uv_metrics_idle_time: fn(*mut c_void) -> u64;
     uv_update_time: fn(*mut c_void);
     uv_close: fn(*mut Handle, Option<HandleCallback>);
     uv_ref: fn(*mut Handle);
