@@ -24,7 +24,7 @@ use crate::driver::awake::Awake;
 
 /// How long the JS thread may leave something undone.
 const GRACE: Duration = Duration::from_millis(4);
-/// How long it may at least once that is seen: this thread itself may be what comes late to look.
+/// How long it has at least where it may be on its way to its turn: this thread itself may be what comes late.
 const LAST_CHANCE: Duration = Duration::from_millis(1);
 
 /// Waits until the JS thread is to be relieved. False: the bell was rung.
@@ -50,9 +50,15 @@ pub fn stand_by(crank: &Crank, bell: &Bell, awake: &Awake) -> bool {
         }
         // There is something to do. The JS thread may have been busy since its last turn or, if it has slept since then,
         // for as long as it has been awake.
-        let since = awake.since(now).max(turn);
-        let left = GRACE.saturating_sub(now.saturating_duration_since(since));
-        if bell.wait(None, Some(left.max(LAST_CHANCE))).0 {
+        let awake_since = awake.since(now);
+        let busy = now.saturating_duration_since(awake_since.max(turn));
+        let chance = if awake_since > turn {
+            LAST_CHANCE
+        } else {
+            Duration::ZERO
+        };
+        let patience = GRACE.saturating_sub(busy).max(chance);
+        if !patience.is_zero() && bell.wait(None, Some(patience)).0 {
             return false;
         }
         if (is_still_readable || is_due) && crank.js_turn_at() == turn {
