@@ -6,8 +6,8 @@ import { EventLoop, TcpServer } from 'miolo'
 import { calm } from './support/calm.ts'
 import { compute } from './support/compute.ts'
 import { deferred, within } from './support/deadline.ts'
+import { onUnix } from './support/platform.ts'
 import { TestWorker } from './support/process.ts'
-import { onUnix } from './support/unix.ts'
 
 /** So many callbacks in succession are looked at, after some in which what was begun before comes to its end. */
 const [BEFORE, LOOKED_AT] = [10, 30]
@@ -70,6 +70,34 @@ onUnix('nothing is handed over while JavaScript is busy, but never late', async 
   })
   t.is(counts.at(-1), counts[0])
 })
+
+onUnix(
+  'nothing is handed over while JavaScript is busy elsewhere, but never for long',
+  async (t) => {
+    const client = `
+    const { workerData: port } = require('node:worker_threads')
+    const net = require('node:net')
+    const socket = net.connect({ port, host: '127.0.0.1', noDelay: true })
+    // Every other time JavaScript has slept meanwhile.
+    const send = (echo) => (count++ % 2 === 0 ? socket.write(echo) : setTimeout(() => socket.write(echo), 6))
+    let count = 0
+    socket.on('connect', () => socket.write('x')).on('data', send)
+  `
+    let longest = 0
+    const busy = setInterval(() => {
+      const began = now()
+      compute(1.5)
+      longest = Math.max(longest, now() - began)
+    }, 1)
+    t.teardown(() => clearInterval(busy))
+    const counts = await whilePunctual(t, client, () => {
+      const isPunctual = longest < 2.5
+      longest = 0
+      return isPunctual
+    })
+    t.is(counts.at(-1), counts[0])
+  },
+)
 
 onUnix('nothing is handed over while JavaScript sleeps, and wakes up in time', async (t) => {
   // Says when it sends, each time after a sleep that is longer than what JavaScript is allowed.

@@ -3,6 +3,8 @@
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
+#[cfg(target_os = "linux")]
+use std::ptr;
 use std::time::Duration;
 
 /// Rung from any thread, heard by one.
@@ -32,14 +34,7 @@ impl Bell {
             events: libc::POLLIN,
             revents: 0,
         });
-        let milliseconds = match timeout {
-            // Rounded up: it is not to come round for nothing.
-            Some(timeout) => i32::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(i32::MAX),
-            None => -1,
-        };
-        // SAFETY: the array is there for the length of the call, and its length is right; a negative descriptor is
-        // looked over.
-        let count = unsafe { libc::poll(polled.as_mut_ptr(), 2, milliseconds) };
+        let count = poll(&mut polled, timeout);
         if count <= 0 {
             return (false, false);
         }
@@ -50,4 +45,27 @@ impl Bell {
         }
         (rung, polled[1].revents != 0)
     }
+}
+
+/// `poll(2)`, to the nanosecond.
+#[cfg(target_os = "linux")]
+fn poll(polled: &mut [libc::pollfd], timeout: Option<Duration>) -> libc::c_int {
+    let timeout = timeout.map(|timeout| libc::timespec {
+        tv_sec: timeout.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+        tv_nsec: timeout.subsec_nanos().into(),
+    });
+    let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: the array and the time are there for the length of the call, and the length is right; a negative descriptor
+    // is looked over.
+    unsafe { libc::ppoll(polled.as_mut_ptr(), polled.len() as _, timeout, ptr::null()) }
+}
+
+/// `poll(2)`, which knows whole milliseconds: rounded up, as it is not to come round for nothing.
+#[cfg(not(target_os = "linux"))]
+fn poll(polled: &mut [libc::pollfd], timeout: Option<Duration>) -> libc::c_int {
+    let milliseconds = timeout.map_or(-1, |timeout| {
+        i32::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(i32::MAX)
+    });
+    // SAFETY: the array is there for the length of the call, and its length is right; a negative descriptor is looked over.
+    unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as _, milliseconds) }
 }

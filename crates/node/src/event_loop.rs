@@ -253,8 +253,8 @@ pub fn loop_spin(handle: Handle<LoopHandle>) {
         && let Some(mut poller) = crank.try_baton()
     {
         let started = Instant::now();
-        crank.note_js_turn();
         while !crank.has_events() && started.elapsed() < crank.spin() {
+            crank.note_js_turn();
             crank.guard(|| crank.turn(&mut poller, Some(Duration::ZERO)));
         }
         drop(poller);
@@ -372,7 +372,7 @@ impl LoopHandle {
         unsafe { self.crank.doorbell.open(self.env, pump) }?;
         #[cfg(unix)]
         let spawned = match embedded {
-            Some(embedded) => LoopThread::spawn_for_relief(&self.crank, embedded.awake())
+            Some(embedded) => LoopThread::spawn_for_relief(&self.crank, embedded.note_sleeps())
                 .map(|thread| Driver::Auto(embedded, thread)),
             None => LoopThread::spawn(&self.crank).map(Driver::Thread),
         };

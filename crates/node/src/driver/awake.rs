@@ -1,8 +1,8 @@
 //! Since when the JS thread has been awake: what tells one that sleeps in libuv from one that computes elsewhere than
 //! in the loop.
 //!
-//! libuv keeps count of the time that its loop has slept. The rest is the time that it was awake; how much that was
-//! when it last went to sleep, it notes here.
+//! libuv counts for how long its loop has slept, and tells any thread. Before each sleep the JS thread notes for how
+//! long it had been awake by then: that, and the sleep since, is how far its present spell is from the epoch.
 
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +17,8 @@ pub struct Awake {
     /// `None` once it may go.
     uv_loop: Mutex<Option<UvLoop>>,
     epoch: Instant,
-    /// How long the thread had been awake when it last went to sleep, in nanoseconds: see [`awake`](Self::awake).
+    /// For how long the thread had been awake, since the epoch, when it last went to sleep, in nanoseconds. It wraps: the
+    /// sleep from before the epoch counts as well.
     before_sleep: AtomicU64,
 }
 
@@ -41,21 +42,21 @@ impl Awake {
     /// The JS thread is about to sleep, or to look whether it may.
     pub fn note_sleep(&self) {
         if let Some(asleep) = self.asleep() {
-            let awake = self.awake(asleep, Instant::now());
+            let elapsed = self.epoch.elapsed().as_nanos() as u64;
+            let awake = elapsed.wrapping_sub(asleep);
             self.before_sleep.store(awake, Ordering::Release);
         }
     }
 
-    /// Since when the JS thread has been awake; `now` where it sleeps, and where libuv keeps no count.
+    /// Since when the JS thread has been awake; `now` where it sleeps, and where libuv does not count.
     pub fn since(&self, now: Instant) -> Instant {
         let Some(asleep @ 1..) = self.asleep() else {
             return now;
         };
-        // Read last: if it has gone to sleep meanwhile, the difference is below zero.
-        let before_sleep = self.before_sleep.load(Ordering::Acquire);
-        let spell = self.awake(asleep, now).wrapping_sub(before_sleep) as i64;
-        let spell = Duration::from_nanos(spell.max(0) as u64);
-        now.checked_sub(spell).unwrap_or(now)
+        // Read last: if it has gone to sleep meanwhile, the sum is later than now.
+        let awake = self.before_sleep.load(Ordering::Acquire);
+        let since = Duration::from_nanos(awake.wrapping_add(asleep));
+        (self.epoch + since).min(now)
     }
 
     /// The loop is going.
@@ -69,12 +70,6 @@ impl Awake {
         let UvLoop(uv_loop) = uv_loop.as_ref()?;
         // SAFETY: the loop is there, as it is not closed here.
         Some(unsafe { (self.uv.uv_metrics_idle_time)(*uv_loop) })
-    }
-
-    /// For how long it has not, since the epoch; a count that wraps, as it may have slept before.
-    fn awake(&self, asleep: u64, now: Instant) -> u64 {
-        let elapsed = now.saturating_duration_since(self.epoch).as_nanos() as u64;
-        elapsed.wrapping_sub(asleep)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<UvLoop>> {

@@ -32,7 +32,7 @@ struct Watch {
     timer: *mut uv::Handle,
     /// Runs when the loop has something to do right away, once Node has had a turn.
     idle: *mut uv::Handle,
-    /// Runs before libuv sleeps, where somebody asks since when it has not.
+    /// Runs before libuv sleeps, for `awake`.
     prepare: *mut uv::Handle,
     awake: Arc<Awake>,
     crank: Arc<Crank>,
@@ -152,8 +152,9 @@ impl Embedded {
         self.0.arm();
     }
 
-    /// Since when the JS thread has been awake, for other threads to ask.
-    pub fn awake(&self) -> Arc<Awake> {
+    /// Has libuv call before each sleep of the JS thread's, and tells other threads since when that has been awake.
+    pub fn note_sleeps(&self) -> Arc<Awake> {
+        self.0.awake.note_sleep();
         // SAFETY: the handle is open: `close` consumes the driver.
         unsafe { (self.0.uv.uv_prepare_start)(self.0.prepare, on_prepare) };
         self.0.awake.clone()

@@ -3,7 +3,7 @@
 //! JavaScript keeps up again.
 //!
 //! ```text
-//!             something to do, and no turn of the JS thread's for GRACE
+//!             something to do, and the JS thread busy for GRACE without a turn
 //!    stands by ────────────────────────────────────────────────────────► turns
 //!        ▲                                                                 │
 //!        └─────────────────────────────────────────────────────────────────┘
@@ -50,6 +50,7 @@ pub fn stand_by(crank: &Crank, bell: &Bell, awake: &Awake) -> bool {
         }
         // There is something to do. The JS thread may have been busy since its last turn or, if it has slept since then,
         // for as long as it has been awake.
+        let now = Instant::now();
         let awake_since = awake.since(now);
         let busy = now.saturating_duration_since(awake_since.max(turn));
         let chance = if awake_since > turn {

@@ -33,12 +33,12 @@ struct Gate {
     changed: Condvar,
     /// For a thread that stands by.
     #[cfg(unix)]
-    watch: Option<Watch>,
+    stand_by: Option<StandBy>,
 }
 
 /// What a thread that stands by listens to, and looks at.
 #[cfg(unix)]
-struct Watch {
+struct StandBy {
     bell: Arc<Bell>,
     awake: Arc<Awake>,
 }
@@ -55,7 +55,7 @@ impl LoopThread {
         let bell = Arc::new(Bell::new()?);
         crank.set_bell(bell.clone());
         let gate = Gate {
-            watch: Some(Watch { bell, awake }),
+            stand_by: Some(StandBy { bell, awake }),
             ..Gate::new()
         };
         Self::start(crank, gate)
@@ -114,7 +114,7 @@ impl Gate {
             order: Mutex::new(Order::Rest),
             changed: Condvar::new(),
             #[cfg(unix)]
-            watch: None,
+            stand_by: None,
         }
     }
 
@@ -131,8 +131,8 @@ impl Gate {
     /// Calls away a thread that stands by.
     fn ring(&self) {
         #[cfg(unix)]
-        if let Some(watch) = &self.watch {
-            watch.bell.ring();
+        if let Some(stand_by) = &self.stand_by {
+            stand_by.bell.ring();
         }
     }
 
@@ -151,7 +151,7 @@ fn main(gate: &Gate, crank: &Crank) {
     crank.guard(|| {
         while gate.wait() == Order::Run {
             #[cfg(unix)]
-            if let Some(Watch { bell, awake }) = &gate.watch {
+            if let Some(StandBy { bell, awake }) = &gate.stand_by {
                 if relief::stand_by(crank, bell, awake) {
                     relief::relieve(crank, is_to_run)?;
                 }
