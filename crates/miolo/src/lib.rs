@@ -79,3 +79,8 @@ pub use timer::{Timeout, TimerError, TimerResult};
 pub use token::Token;
 pub use try_io::{TryAccept, TryRead, TryWrite};
 pub use wakeup::Wakeup;
+
+// Compiles and runs the program in README.md with the documentation's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

@@ -1,5 +1,5 @@
 use std::fmt;
-use std::ops::{BitAnd, BitOr, Not, Sub};
+use std::ops::{BitAnd, BitOr, BitXor, Not, Sub};
 
 use crate::event_set::write_flags;
 
@@ -108,6 +108,14 @@ impl BitOr for PollOpt {
     }
 }
 
+impl BitXor for PollOpt {
+    type Output = PollOpt;
+
+    fn bitxor(self, other: PollOpt) -> PollOpt {
+        PollOpt(self.0 ^ other.0)
+    }
+}
+
 impl BitAnd for PollOpt {
     type Output = PollOpt;
 
@@ -170,6 +178,11 @@ mod tests {
         let mut opt = PollOpt::edge() | PollOpt::oneshot();
         assert!(opt.contains(PollOpt::edge()) && !opt.contains(PollOpt::all()));
         assert_eq!(opt & PollOpt::edge(), PollOpt::edge());
+        assert_eq!(
+            opt ^ (PollOpt::edge() | PollOpt::level()),
+            PollOpt::level() | PollOpt::oneshot()
+        );
+        assert_eq!(PollOpt::all() ^ opt, !opt);
         assert_eq!(opt - PollOpt::edge(), PollOpt::oneshot());
         assert_eq!(!opt, PollOpt::level());
         opt.insert(PollOpt::level());

@@ -5,7 +5,7 @@ mod util;
 
 use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::{self, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, RawFd};
 use std::thread;
 use std::time::Duration;
 
@@ -545,6 +545,43 @@ fn a_listener_of_the_callers_own_can_be_used() {
             expect_ready(&mut event_loop, &mut script, Token(0), READABLE);
             assert!(listener.accept().unwrap().is_some());
         }
+    });
+}
+
+#[test]
+fn descriptors_that_do_not_block_become_a_listener_and_a_stream() {
+    within_patience(|| {
+        let (mut event_loop, mut script) = new();
+        let listener = net::TcpListener::bind(localhost()).unwrap();
+        let address = listener.local_addr().unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let descriptor = listener.into_raw_fd();
+        // SAFETY: the descriptor was given away just now, so nobody else has it.
+        let listener = unsafe { TcpListener::from_raw_fd(descriptor) };
+        assert_eq!(listener.as_raw_fd(), descriptor);
+        event_loop
+            .register(&listener, Token(0), READABLE, PollOpt::edge())
+            .unwrap();
+
+        let client = net::TcpStream::connect(address).unwrap();
+        client.set_nonblocking(true).unwrap();
+        // SAFETY: as above.
+        let client = unsafe { TcpStream::from_raw_fd(client.into_raw_fd()) };
+        event_loop
+            .register(&client, Token(1), READABLE, PollOpt::edge())
+            .unwrap();
+        expect_ready(&mut event_loop, &mut script, Token(0), READABLE);
+        let (mut server, _) = listener.accept().unwrap().unwrap();
+        server.write_all(b"x").unwrap();
+        expect_ready(&mut event_loop, &mut script, Token(1), READABLE);
+        assert_eq!(read_all(&client), b"x", "it does not block");
+
+        event_loop
+            .register(&server, Token(2), READABLE, PollOpt::edge())
+            .unwrap();
+        drop(client);
+        expect_ready(&mut event_loop, &mut script, Token(2), HUP);
+        assert_eq!(server.read(&mut [0; 1]).unwrap(), 0, "it was its own");
     });
 }
 

@@ -375,9 +375,9 @@ impl fmt::Debug for TcpStream {
 
 #[cfg(unix)]
 mod unix {
-    use std::os::fd::{AsRawFd, RawFd};
+    use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 
-    use super::{TcpListener, TcpStream};
+    use super::{TcpListener, TcpStream, mio_net};
 
     impl AsRawFd for TcpListener {
         fn as_raw_fd(&self) -> RawFd {
@@ -388,6 +388,24 @@ mod unix {
     impl AsRawFd for TcpStream {
         fn as_raw_fd(&self) -> RawFd {
             self.io.with(|io| io.as_raw_fd())
+        }
+    }
+
+    /// Takes a listening socket as it is: that it is non-blocking is the caller's to see to.
+    /// [`from_std`](TcpListener::from_std) makes it so.
+    impl FromRawFd for TcpListener {
+        unsafe fn from_raw_fd(fd: RawFd) -> TcpListener {
+            // SAFETY: the descriptor is open and nobody else's, as the caller promises.
+            TcpListener::from_mio(unsafe { mio_net::TcpListener::from_raw_fd(fd) })
+        }
+    }
+
+    /// Takes a socket as it is, connected or not yet: that it is non-blocking is the caller's to see to.
+    /// [`from_std`](TcpStream::from_std) makes it so.
+    impl FromRawFd for TcpStream {
+        unsafe fn from_raw_fd(fd: RawFd) -> TcpStream {
+            // SAFETY: the descriptor is open and nobody else's, as the caller promises.
+            TcpStream::from_mio(unsafe { mio_net::TcpStream::from_raw_fd(fd) })
         }
     }
 }
