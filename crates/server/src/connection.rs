@@ -231,6 +231,10 @@ pub(crate) struct Body {
     pub(crate) is_dirty: bool,
     /// It is in the table's list of those that are to be read from.
     pub(crate) is_hungry: bool,
+    /// The iteration in which it was last read from.
+    pub(crate) read_in: u64,
+    /// How many bytes it has brought in that.
+    pub(crate) brought: usize,
     pub(crate) closing: Option<CloseReason>,
     pub(crate) timer: Option<Timeout>,
     /// When an attempt to connect is given up.
@@ -273,6 +277,8 @@ impl Body {
             wants_drain: false,
             is_dirty: false,
             is_hungry: false,
+            read_in: 0,
+            brought: 0,
             closing: None,
             timer: None,
             connect_by: None,

@@ -36,3 +36,14 @@ pub use handler::{ConnectionHandler, Received};
 pub use options::{ConnectionOptions, MAX_CONNECTIONS, ServerOptions};
 pub use servers::ServerId;
 pub use tcp_server::TcpServer;
+
+// Compiles the program in README.md with the documentation's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;
+
+// The same of the Rust programs in the repository's README.md. That is not in the crate's package: only these tests
+// look for it.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct RepositoryReadmeDoctests;

@@ -172,7 +172,8 @@ fn a_peer_that_never_reads_costs_no_more_than_may_wait() {
         let (_, address) = rig.serve(with(|_| {}));
         let (client, id) = rig.client(address);
         rig.linger(util::SILENCE);
-        assert!(rig.app.table.get(id).unwrap().buffered() > 64 * 1024);
+        // The system may have made some more room since, but not enough for another drain.
+        assert!(rig.app.table.get(id).unwrap().buffered() > 16 * 1024);
         drop(client);
         assert!(matches!(rig.until_closed(id).last(), Some(Close(_))));
     });

@@ -48,6 +48,8 @@ pub struct Connections {
     starved: bool,
     /// Nor for those who come.
     blocked: bool,
+    /// Which iteration this is: they end with their `tick`.
+    iteration: u64,
     scratch: Vec<u8>,
     pool: Pool,
 }
@@ -72,6 +74,7 @@ impl Connections {
             adopted: VecDeque::new(),
             starved: false,
             blocked: false,
+            iteration: 0,
             scratch: Vec::new(),
             pool: Pool::default(),
         }
@@ -359,6 +362,7 @@ impl Connections {
             }
         }
         self.flush(event_loop, handler);
+        self.iteration += 1;
         self.wants_turn()
     }
 

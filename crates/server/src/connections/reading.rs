@@ -9,21 +9,25 @@ use crate::framing::Fed;
 use crate::outbox::SHORT_IS_ALL;
 use crate::{CloseReason, ConnectionHandler, Received};
 
-/// How many bytes one connection may bring in one iteration, so that it cannot starve the others.
+/// How many bytes one connection may bring in one iteration, by its event and in the `tick` together, so that it cannot
+/// starve the others.
 const READ_BUDGET: usize = 128 * 1024;
 /// How many bytes are read at a time.
 const READ_SIZE: usize = 64 * 1024;
 
 impl Connections {
-    /// Reads what has come, as far as the budget goes, and hands it over.
+    /// Reads what has come, as far as this iteration's budget goes, and hands it over.
     pub(super) fn read<C: ConnectionHandler>(&mut self, slot: u32, handler: &mut C) {
-        let id = self.id(slot);
-        let mut budget = READ_BUDGET;
+        let (id, iteration) = (self.id(slot), self.iteration);
         loop {
             // The handler may do anything to the connection, so it is looked up for each piece.
             let Some(body) = self.body_of(slot) else {
                 return;
             };
+            if body.read_in != iteration {
+                (body.read_in, body.brought) = (iteration, 0);
+            }
+            let budget = READ_BUDGET.saturating_sub(body.brought);
             if body.paused || !body.may_have_input() {
                 return;
             }
@@ -51,7 +55,7 @@ impl Connections {
                 Ok(None) => {}
                 Ok(Some(Received { count: 0, .. })) => return self.end_in(slot, handler),
                 Ok(Some(Received { count, asked })) => {
-                    budget = budget.saturating_sub(count);
+                    body.brought += count;
                     // A short read has emptied the socket: what comes later is reported anew. But the end, if it
                     // has been reported, is still to be read.
                     body.readable = count == asked || body.hung_up || !SHORT_IS_ALL;
