@@ -1,4 +1,5 @@
-//! Every interleaving of park, publish and doorbell: no wake-up is lost, and a sleep has at most one doorbell.
+//! Every interleaving of park, publish and doorbell: no wake-up is lost, and a sleep has at most one doorbell. With two
+//! producers there are too many: `scripts/loom.sh` checks every one with up to five preemptions.
 #![cfg(loom)]
 
 mod util;
