@@ -5,8 +5,8 @@ import { type Connection, EventLoop, TcpServer } from 'miolo'
 import { calm } from './support/calm.ts'
 import { compute } from './support/compute.ts'
 import { within } from './support/deadline.ts'
+import { onUnix } from './support/platform.ts'
 import { TestWorker } from './support/process.ts'
-import { onUnix } from './support/unix.ts'
 
 /** How often the loop is to be given back while JavaScript computes. */
 const TIMES = 4

@@ -18,10 +18,10 @@ import {
   TcpStream,
 } from 'miolo'
 
-import { connected } from './support/connected.ts'
 import { drivers, eachDriver, type Stage } from './support/drivers.ts'
 import { throwsCode } from './support/errors.ts'
 import { type Inside, inside } from './support/memory.ts'
+import { pair } from './support/sockets.ts'
 
 const symbol = Symbol('s')
 /** Throws whatever is done with it. */
@@ -214,7 +214,7 @@ eachDriver('any number is a handle of no timeout', async (t, { open }) => {
 
 eachDriver('register and reregister', async (t, stage) => {
   const loop = stage.open()
-  const { client, server } = await connected(stage)
+  const { client, server } = await pair(stage)
   const [readable, edge] = [EventSet.readable(), PollOpt.edge()]
   loop.register(server, 1, readable, edge)
   for (const method of ['register', 'reregister'] as const) {
@@ -246,7 +246,7 @@ eachDriver('register and reregister', async (t, stage) => {
 eachDriver('registrations that the system or another loop refuses', async (t, stage) => {
   const loop = stage.open()
   const other = stage.open()
-  const { client, server } = await connected(stage)
+  const { client, server } = await pair(stage)
   const interest = EventSet.all()
   const opt = PollOpt.edge()
   loop.register(client, 1, interest, opt)
@@ -299,7 +299,7 @@ const onClosed: Record<string, (loop: EventLoop, source: TcpStream) => unknown> 
 
 for (const [name, call] of Object.entries(onClosed)) {
   eachDriver(`${name} of a closed loop`, async (t, stage) => {
-    const { client } = await connected(stage)
+    const { client } = await pair(stage)
     const never = stage.open()
     never.close()
     throwsCode(t, () => call(never, client), 'ERR_MIOLO_CLOSED', LoopError)
@@ -313,7 +313,7 @@ for (const [name, call] of Object.entries(onClosed)) {
 
 for (const [name, call] of Object.entries(onClosed)) {
   eachDriver(`${name} in a callback that has closed its loop`, async (t, stage) => {
-    const { client } = await connected(stage)
+    const { client } = await pair(stage)
     const loop = stage.open()
     loop.register(client, 0, EventSet.none(), PollOpt.edge())
     loop.timeoutMs('t', 0)
@@ -478,22 +478,6 @@ eachDriver('a SharedSender cannot promise more than the loop can hold', async (t
   }
 })
 
-eachDriver('as many Senders as there are lanes, and not one more', async (t, { open }) => {
-  const loop = open<unknown, number>()
-  const shared = loop.channel().share()
-  const senders = Array.from({ length: 64 }, () => Sender.from<number>(shared))
-  throwsCode(t, () => Sender.from(shared), 'ERR_MIOLO_TOO_MANY_SENDERS', LoopError)
-  for (const [index, sender] of senders.entries()) sender.send(index)
-  const seen = new Set<number>()
-  await loop.run({
-    notify(loop, message) {
-      seen.add(message)
-      if (seen.size === senders.length) loop.shutdown()
-    },
-  })
-  t.is(seen.size, 64)
-})
-
 // Sockets
 
 eachDriver('addresses', async (t, { open, keep }) => {
@@ -577,7 +561,7 @@ eachDriver('options of listeners', (t, { keep }) => {
 })
 
 eachDriver('arguments of streams', async (t, stage) => {
-  const { client, server } = await connected(stage)
+  const { client, server } = await pair(stage)
   const notBytes = without(types.isUint8Array)
   refuses(t, 'read', notBytes, (into) => client.read(into as Uint8Array))
   refuses(t, 'read', [new Uint8Array(0)], (into) => client.read(into as Uint8Array))
@@ -607,7 +591,7 @@ eachDriver('arguments of streams', async (t, stage) => {
 })
 
 eachDriver('a closed socket', async (t, stage) => {
-  const { client } = await connected(stage)
+  const { client } = await pair(stage)
   const listener = TcpListener.bind('127.0.0.1:0')
   const calls: (() => unknown)[] = [
     () => listener.accept(),

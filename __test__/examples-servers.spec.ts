@@ -10,9 +10,9 @@ import { Redis } from 'ioredis'
 
 import { within } from './support/deadline.ts'
 import { drivers } from './support/drivers.ts'
+import { onUnix } from './support/platform.ts'
 import { needs, Program, typescript } from './support/program.ts'
 import { returnsToSocat } from './support/socat.ts'
-import { onUnix } from './support/unix.ts'
 
 const run = promisify(execFile)
 
@@ -86,12 +86,16 @@ onUnix('chat: every line goes to everybody else', async (t) => {
   t.deepEqual({ code, signal, stderr }, { code: 0, signal: null, stderr: '' })
 })
 
-for (const way of ['loops', 'workers']) {
+for (const [way, serve] of [
+  ['loops', /^3 loops serve 127\.0\.0\.1:\d+, and feed thread 0\n/],
+  ['workers', /^3 workers serve 127\.0\.0\.1:\d+\n/],
+] as const) {
   test.serial(`scale_out: ${way}`, async (t) => {
     const program = new Program(typescript('examples/scale_out.ts', way, '3'))
     t.teardown(() => program.close())
     const { code, stdout, stderr } = await program.ended()
     t.deepEqual({ code, stderr }, { code: 0, stderr: '' }, stdout)
+    t.regex(stdout, serve)
     const answered = [...stdout.matchAll(/^thread \d+ answered (\d+) times$/gm)]
     t.is(answered.length, way === 'workers' ? 3 : 1)
     t.is(
@@ -132,10 +136,14 @@ for (const driver of drivers) {
       const large = Buffer.alloc(5_000_000, 'miolo')
       await redis.set('large', large)
       t.true(large.equals((await redis.getBuffer('large')) ?? Buffer.alloc(0)))
-      // A key that expires does so by itself.
-      t.is(await redis.set('short', 'life', 'PX', 20), 'OK')
-      while ((await redis.exists('short')) === 1) await new Promise((wait) => setTimeout(wait, 5))
+      // A key that expires does so by itself: to count them, none is looked for.
+      const others = await redis.dbsize()
+      t.is(await redis.set('short', 'life'), 'OK')
+      t.is(await redis.dbsize(), others + 1)
+      t.is(await redis.pexpire('short', 20), 1)
+      while ((await redis.dbsize()) > others) await new Promise((wait) => setTimeout(wait, 5))
       t.is(await redis.get('short'), null)
+      t.is(await redis.dbsize(), others)
     })
   })
 }

@@ -10,9 +10,9 @@ import test, { type ExecutionContext } from 'ava'
 
 import { within } from './support/deadline.ts'
 import { drivers } from './support/drivers.ts'
+import { onUnix } from './support/platform.ts'
 import { needs, Program, typescript } from './support/program.ts'
 import { fingerprint, MEGABYTE, noise, returnsToSocat } from './support/socat.ts'
-import { onUnix } from './support/unix.ts'
 
 function example(t: ExecutionContext, name: string, ...args: string[]): Program {
   const program = new Program(typescript(`examples/${name}.ts`, ...args))

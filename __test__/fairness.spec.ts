@@ -3,8 +3,8 @@
 import { EventSet, PollOpt } from 'miolo'
 
 import { compute } from './support/compute.ts'
-import { connected } from './support/connected.ts'
 import { eachDriver, eachWay } from './support/drivers.ts'
+import { pair } from './support/sockets.ts'
 
 /** Keeps a loop busy until it is shut down: each message sends the next. */
 function flood(sender: { send(message: number): void }, width: number) {
@@ -84,7 +84,7 @@ eachDriver('two loops that flood themselves both go on', async (t, { open }) => 
 eachWay('messages do not starve timeouts, readiness or interrupts', async (t, stage) => {
   const loop = stage.open<string, number>()
   const sender = loop.channel()
-  const { client, server } = await connected(stage)
+  const { client, server } = await pair(stage)
   loop.register(client, 1, EventSet.readable(), PollOpt.edge())
   flood(sender, 300)
   loop.timeoutMs('t', 20)
@@ -107,7 +107,7 @@ eachWay('messages do not starve timeouts, readiness or interrupts', async (t, st
 
 eachWay('timeouts do not starve messages or readiness', async (t, stage) => {
   const loop = stage.open<number, string>()
-  const { client, server } = await connected(stage)
+  const { client, server } = await pair(stage)
   loop.register(client, 1, EventSet.readable(), PollOpt.edge())
   for (let timeout = 0; timeout < 300; timeout++) loop.timeoutMs(timeout, 0)
   const seen = new Set<string>()
@@ -131,7 +131,7 @@ eachWay('timeouts do not starve messages or readiness', async (t, stage) => {
 
 eachWay('readiness that lasts does not starve messages or timeouts', async (t, stage) => {
   const loop = stage.open<string, string>()
-  const { client } = await connected(stage)
+  const { client } = await pair(stage)
   loop.register(client, 1, EventSet.writable(), PollOpt.level())
   const seen = new Set<string>()
   let count = 0

@@ -3,10 +3,9 @@
 import { EventSet, PollOpt, type TcpStream, type TimeoutHandle } from 'miolo'
 
 import { compute } from './support/compute.ts'
-import { connected } from './support/connected.ts'
 import { eachWay } from './support/drivers.ts'
 import { TestWorker } from './support/process.ts'
-import { listen } from './support/sockets.ts'
+import { listen, pair } from './support/sockets.ts'
 
 const TINY = { eventCapacity: 16 } as const
 
@@ -95,10 +94,10 @@ eachWay('readiness of more sockets than the ring has places', async (t, stage) =
   const rounds = 20
   const pairs: { client: TcpStream; server: TcpStream }[] = []
   for (let token = 0; token < count; token++) {
-    const pair = await connected(stage)
-    pairs.push(pair)
-    loop.register(pair.client, token, EventSet.readable(), PollOpt.edge())
-    pair.server.write(Buffer.from('x'))
+    const { client, server } = await pair(stage)
+    pairs.push({ client, server })
+    loop.register(client, token, EventSet.readable(), PollOpt.edge())
+    server.write(Buffer.from('x'))
   }
   const buffer = new Uint8Array(16)
   let bytes = 0
@@ -187,7 +186,7 @@ eachWay('level readiness of more sockets than the ring has places', async (t, st
   const count = 40
   const seen = new Uint16Array(count)
   for (let token = 0; token < count; token++) {
-    const { client } = await connected(stage)
+    const { client } = await pair(stage)
     loop.register(client, token, EventSet.writable(), PollOpt.level())
   }
   await stage.run(loop, {
@@ -210,13 +209,13 @@ eachWay('everything at once', async (t, stage) => {
   const goal = 2000
   const pairs: { client: TcpStream; server: TcpStream }[] = []
   for (let token = 0; token < sockets; token++) {
-    const pair = await connected(stage)
-    pairs.push(pair)
+    const { client, server } = await pair(stage)
+    pairs.push({ client, server })
     const opt = [PollOpt.edge(), PollOpt.level(), PollOpt.edge().union(PollOpt.oneshot())][
       token % 3
     ]
-    loop.register(pair.client, token, EventSet.readable(), opt as PollOpt)
-    pair.server.write(Buffer.from('x'))
+    loop.register(client, token, EventSet.readable(), opt as PollOpt)
+    server.write(Buffer.from('x'))
   }
   const sender = loop.channel()
   for (let each = 0; each < 50; each++) {

@@ -64,3 +64,11 @@ eachWay('closing one loop in a callback of another', async (t, stage) => {
   await other
   t.throws(() => two.timeoutMs('late', 0), { code: 'ERR_MIOLO_CLOSED' })
 })
+
+eachDriver('closing twice, and disposing, is fine', (t, { open }) => {
+  const loop = open()
+  loop.close()
+  loop.close()
+  loop[Symbol.dispose]()
+  t.false(loop.isRunning())
+})

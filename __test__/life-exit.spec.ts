@@ -54,54 +54,11 @@ for (const driver of drivers) {
     )
   }
 
-  test.serial(`a running loop keeps the process alive (${driver})`, async (t) => {
-    const source = `${PRELUDE}
-      const loop = new EventLoop({ driver })
-      loop.run({}).then(() => console.log('closed'))
-      // It does not keep the process alive, so it is reached only if the loop does.
-      setTimeout(() => loop.close(), 300).unref()`
-    t.like(await program(source, driver), { ...quiet, code: 0, stdout: 'closed\n' })
-  })
-
-  test.serial(
-    `a timeout of a running loop comes, with nothing else to do (${driver})`,
-    async (t) => {
-      const source = `${PRELUDE}
-      const loop = new EventLoop({ driver })
-      loop.timeoutMs('later', 200)
-      await loop.run({ timeout(loop, word) { console.log(word); loop.shutdown() } })`
-      t.like(await program(source, driver), { ...quiet, code: 0, stdout: 'later\n' })
-    },
-  )
-
-  test.serial(`a running loop that is unref'd does not keep it alive (${driver})`, async (t) => {
-    const source = `${PRELUDE}
-      const loop = new EventLoop({ driver })
-      loop.timeoutMs('never', 2 ** 31)
-      process.on('exit', () => console.log(loop.hasRef(), loop.isRunning()))
-      if (args[0] === 'before') loop.unref()
-      loop.run({})
-      if (args[0] === 'after') setTimeout(() => loop.unref(), 20)`
-    for (const when of ['before', 'after']) {
-      const outcome = await program(source, driver, when)
-      t.like(outcome, { ...quiet, code: 0, stdout: 'false true\n' }, when)
-    }
-  })
-
   test.serial(`an unref'd loop with traffic ends with the process (${driver})`, async (t) => {
     const source = `${BUSY}
       loop.unref().run(busy)
       setTimeout(() => console.log('the last timer'), 100)`
     t.like(await program(source, driver), { ...quiet, code: 0, stdout: 'the last timer\n' })
-  })
-
-  test.serial(`a loop that does not run does not keep it alive (${driver})`, async (t) => {
-    const source = `${BUSY}
-      const never = new EventLoop({ driver })
-      never.timeoutMs('never', 60_000)
-      await loop.run({ ...busy, tick: (loop) => loop.shutdown() })
-      console.log('stopped')`
-    t.like(await program(source, driver), { ...quiet, code: 0, stdout: 'stopped\n' })
   })
 
   test.serial(`an uncaught exception of Node's ends the process (${driver})`, async (t) => {

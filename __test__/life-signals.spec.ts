@@ -1,6 +1,6 @@
 import { drivers } from './support/drivers.ts'
+import { onUnix } from './support/platform.ts'
 import { Program } from './support/program.ts'
-import { onUnix } from './support/unix.ts'
 
 /** A loop that runs with traffic, and says so. */
 const RUNS = `

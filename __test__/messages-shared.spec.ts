@@ -3,7 +3,6 @@
 import fc from 'fast-check'
 import { type EventLoop, NotifyError, Sender } from 'miolo'
 
-import { within } from './support/deadline.ts'
 import { eachDriver, eachWay } from './support/drivers.ts'
 import { throwsCode } from './support/errors.ts'
 import { TestWorker } from './support/process.ts'
@@ -173,106 +172,6 @@ eachDriver('any messages arrive in order, exactly once', async (t, { open }) => 
   )
 })
 
-eachDriver(
-  'what cannot be cloned throws in the sender, and nothing is sent',
-  async (t, { open }) => {
-    const loop = open<unknown, unknown>({ notifyCapacity: 1 })
-    const sender = Sender.from(loop.channel().share())
-    const impossible = [
-      () => {},
-      Symbol('s'),
-      { deep: () => {} },
-      new WeakMap(),
-      Promise.resolve(),
-      new Proxy({}, {}),
-      new SharedArrayBuffer(8),
-    ]
-    for (const message of impossible) {
-      const error = t.throws(() => sender.send(message), { any: true }) as Error
-      t.is(error.name, 'DataCloneError', String(error))
-    }
-    const thrower = {
-      get bad() {
-        throw new EvalError('its own')
-      },
-    }
-    t.throws(() => sender.send(thrower), { instanceOf: EvalError, message: 'its own' })
-    sender.send('fine')
-    t.deepEqual(
-      await new Promise((resolve, reject) => {
-        loop
-          .run({
-            notify(loop, message) {
-              resolve(message)
-              loop.shutdown()
-            },
-          })
-          .catch(reject)
-      }),
-      'fine',
-    )
-  },
-)
-
-eachDriver('a getter that sends while its object is being cloned', async (t, { open }) => {
-  const loop = open<unknown, unknown>()
-  const sender = Sender.from(loop.channel().share())
-  sender.send({
-    get value() {
-      sender.send('from within')
-      return 1
-    },
-  })
-  const received: unknown[] = []
-  await loop.run({
-    notify(loop, message) {
-      received.push(message)
-      if (received.length === 2) loop.shutdown()
-    },
-  })
-  t.deepEqual(received, ['from within', { value: 1 }])
-})
-
-// Capacity
-
-eachWay(
-  'the capacity counts the messages of all Senders, wherever they wait',
-  async (t, { open, run }) => {
-    const loop = open<unknown, number | Uint8Array>({ notifyCapacity: 10 })
-    const shared = loop.channel().share()
-    const senders = [
-      loop.channel(),
-      Sender.from<number | Uint8Array>(shared),
-      Sender.from<number | Uint8Array>(shared),
-    ]
-    for (let message = 0; message < 10; message++) {
-      // Every third is too long for a lane, and waits elsewhere.
-      senders[message % 3]?.send(
-        message % 3 === 2 ? new Uint8Array(200_000).fill(message) : message,
-      )
-    }
-    const isFull = () => {
-      for (const sender of senders) {
-        const error = throwsCode(t, () => sender.send(99), 'ERR_MIOLO_NOTIFY_FULL', NotifyError)
-        t.is((error as unknown as NotifyError).rejected, 99)
-      }
-    }
-    isFull()
-    let received = 0
-    await run(loop, {
-      notify(loop) {
-        received++
-        if (received <= 9) {
-          senders[received % 3]?.send(100)
-          isFull()
-        }
-        if (received === 19) loop.shutdown()
-      },
-    })
-    t.is(received, 19)
-  },
-)
-
 eachDriver('a lane that is full spills, and the order holds', async (t, { open }) => {
   const count = 3000
   const loop = open<unknown, unknown>({ notifyCapacity: count })
@@ -388,23 +287,4 @@ eachDriver('a worker’s message wakes a loop that sleeps, each time', async (t,
     },
   })
   t.is(await worker.exit(), 0)
-})
-
-eachDriver('lanes are used again when their Senders are gone', async (t, { open, keep }) => {
-  const loop = open<unknown, string>()
-  const run = loop.run({})
-  const shared = loop.channel().share()
-  // More workers than lanes, one after the other; each has a whole environment to end.
-  const source = `
-    const { Sender } = require('miolo')
-    const { workerData } = require('node:worker_threads')
-    for (let each = 0; each < 16; each++) Sender.from(workerData).send('x')`
-  await within('the workers', async () => {
-    for (let worker = 0; worker < 8; worker++) {
-      t.is(await keep(TestWorker.code(source, { workerData: shared })).exit(), 0)
-    }
-  })
-  while (loop.metrics().events.notify < 128) await new Promise((resolve) => setImmediate(resolve))
-  loop.shutdown()
-  await run
 })

@@ -4,8 +4,8 @@ import { type EventLoop, EventSet, PollOpt } from 'miolo'
 
 import { collect } from './support/collect.ts'
 import { compute } from './support/compute.ts'
-import { connected } from './support/connected.ts'
 import { eachSync, eachWay, type RunStage } from './support/drivers.ts'
+import { pair } from './support/sockets.ts'
 
 /** A batch by the first letters of its callbacks; tick is a dot. */
 const BATCH = /^(?=[^.])i?r*n*t*\.$/
@@ -23,7 +23,7 @@ function untilDue() {
 
 /** Gives the loop one of everything to do. */
 async function oneOfEverything(stage: RunStage, loop: EventLoop<string, string>) {
-  const { client, server } = await connected(stage)
+  const { client, server } = await pair(stage)
   server.write(Buffer.from('x'))
   loop.timeoutMs('timeout', 0)
   loop.register(client, 7, EventSet.readable(), PollOpt.edge())
@@ -70,7 +70,7 @@ eachSync(
 eachWay('under a flood every batch keeps the order and ends with a tick', async (t, stage) => {
   const loop = stage.open<number, number>({ messagesPerTick: 5 })
   const sender = loop.channel()
-  const { client, server } = await connected(stage)
+  const { client, server } = await pair(stage)
   loop.register(client, 1, EventSet.readable().union(EventSet.writable()), PollOpt.level())
   server.write(Buffer.from('never read'))
   let left = 400

@@ -6,10 +6,10 @@ import { eachDriver } from './support/drivers.ts'
 import { throwsCode } from './support/errors.ts'
 import { runCode } from './support/process.ts'
 
-/** A program that makes a loop, and writes `exit` when Node ends by itself. */
+/** A program that makes a loop, which is not collected, and writes `exit` when Node ends by itself. */
 const program = (driver: string, body: string) => `
-  import { EventLoop } from 'miolo'
-  const loop = new EventLoop({ driver: '${driver}' })
+  import { EventLoop, EventSet, PollOpt, TcpListener, TcpStream } from 'miolo'
+  const loop = (globalThis.kept = new EventLoop({ driver: '${driver}' }))
   process.on('exit', (code) => console.log('exit', code))
   ${body}`
 
@@ -47,12 +47,20 @@ eachDriver('ref and unref work while it runs', async (t, { open }) => {
 })
 
 eachDriver('a loop that runs keeps the process alive', async (t, { driver }) => {
-  const source = program(
-    driver,
+  for (const body of [
     `loop.timeoutMs('t', 300)
     await loop.run({ timeout(loop, t) { console.log(t); loop.shutdown() } })`,
-  )
-  t.like(await runCode(source), { code: 0, stdout: 't\nexit 0\n', stderr: '' })
+    `// It does not keep the process alive, so it is reached only if the loop does, which waits for nothing.
+    setTimeout(() => loop.close(), 300).unref()
+    await loop.run({})
+    console.log('t')`,
+  ]) {
+    t.like(
+      await runCode(program(driver, body)),
+      { code: 0, stdout: 't\nexit 0\n', stderr: '' },
+      body,
+    )
+  }
 })
 
 eachDriver('a loop that does not run does not', async (t, { driver }) => {
@@ -66,9 +74,20 @@ eachDriver('a loop that does not run does not', async (t, { driver }) => {
 eachDriver('a loop that has run does not any more', async (t, { driver }) => {
   const source = program(
     driver,
-    `loop.timeoutMs('far', 1e6)
+    `const listener = TcpListener.bind('127.0.0.1:0')
+    loop.register(listener, 1, EventSet.readable(), PollOpt.level())
+    const client = TcpStream.connect(listener.localAddress())
+    loop.timeoutMs('far', 1e6)
     loop.timeoutMs('near', 1)
-    await loop.run({ timeout: (loop) => loop.shutdown() })
+    await loop.run({
+      timeout(loop) {
+        // There is more to come, of every kind.
+        loop.timeoutMs('late', 0)
+        loop.channel().send('late')
+        loop.interrupt()
+        loop.shutdown()
+      },
+    })
     console.log('over')`,
   )
   t.like(await runCode(source), { code: 0, stdout: 'over\nexit 0\n', stderr: '' })
@@ -81,8 +100,14 @@ eachDriver('a loop that was unref’d before or while it runs does not', async (
     `loop.timeoutMs('t', 5); void loop.run({ timeout: (loop) => void loop.unref() })`,
     `loop.unref(); void loop.runOnce({}, 1e6)`,
     `void loop.runOnce({}, 1e6); loop.unref()`,
+    `loop.timeoutMs('far', 2 ** 31); void loop.run({}); setTimeout(() => loop.unref(), 20)`,
   ]) {
-    t.like(await runCode(program(driver, body)), { code: 0, stdout: 'exit 0\n', stderr: '' }, body)
+    const source = program(
+      driver,
+      `process.on('exit', () => console.log(loop.hasRef(), loop.isRunning())); ${body}`,
+    )
+    const stdout = 'exit 0\nfalse true\n'
+    t.like(await runCode(source), { code: 0, stdout, stderr: '' }, body)
   }
 })
 

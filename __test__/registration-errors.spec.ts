@@ -63,7 +63,7 @@ eachWay('the sockets of a closed loop can be registered with another', async (t,
   t.deepEqual(await nextReady(stage, second), [[2, 'Readable']])
 })
 
-eachDriver('a closed socket, and a closed loop, say so', async (t, stage) => {
+eachDriver('a socket that was closed while it was registered says so', (t, stage) => {
   const loop = stage.open()
   const listener = listen(stage)
   loop.register(listener, 1, readable, edge)
@@ -72,15 +72,6 @@ eachDriver('a closed socket, and a closed loop, say so', async (t, stage) => {
     () => loop.register(listener, 1, readable, edge),
     () => loop.reregister(listener, 1, readable, edge),
     () => loop.deregister(listener),
-  ]) {
-    throwsCode(t, refused, 'ERR_MIOLO_CLOSED', LoopError)
-  }
-  loop.close()
-  const other = listen(stage)
-  for (const refused of [
-    () => loop.register(other, 1, readable, edge),
-    () => loop.reregister(other, 1, readable, edge),
-    () => loop.deregister(other),
   ]) {
     throwsCode(t, refused, 'ERR_MIOLO_CLOSED', LoopError)
   }

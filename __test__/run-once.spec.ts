@@ -6,9 +6,9 @@ import { EventSet, PollOpt } from 'miolo'
 
 import { collect } from './support/collect.ts'
 import { compute } from './support/compute.ts'
-import { connected } from './support/connected.ts'
 import { eachDriver } from './support/drivers.ts'
 import { runCode } from './support/process.ts'
+import { pair } from './support/sockets.ts'
 
 eachDriver('runOnce delivers one batch and returns', async (t, { open }) => {
   const loop = open<string, number>({ messagesPerTick: 2 })
@@ -64,7 +64,7 @@ eachDriver(
   'runOnce with 0 finds readiness, a message and a timeout that are there',
   async (t, stage) => {
     const loop = stage.open<string, string>()
-    const { client, server } = await connected(stage)
+    const { client, server } = await pair(stage)
     server.write(Buffer.from('x'))
     loop.register(client, 3, EventSet.readable(), PollOpt.edge())
     loop.channel().send('m')

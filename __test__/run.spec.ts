@@ -7,7 +7,7 @@ import { type EventLoop, LoopError } from 'miolo'
 import { collect } from './support/collect.ts'
 import { deferred } from './support/deadline.ts'
 import { eachDriver, eachWay } from './support/drivers.ts'
-import { rejectsCode, throwsCode } from './support/errors.ts'
+import { throwsCode } from './support/errors.ts'
 import { runCode } from './support/process.ts'
 
 eachWay(
@@ -519,45 +519,4 @@ eachDriver('many loops run at once', async (t, { open }) => {
     done,
     Array.from({ length: count }, () => 3),
   )
-})
-
-// Closing
-
-eachWay(
-  'close in a callback is the end: no further callback, not even tick',
-  async (t, { open, run }) => {
-    const loop = open<string, number>()
-    for (const message of [1, 2, 3]) loop.channel().send(message)
-    loop.timeoutMs('t', 0)
-    const { handler, calls } = collect<string, number>({ notify: (loop) => loop.close() })
-    await run(loop, handler)
-    const notified = calls.filter(([name]) => name === 'notify')
-    t.deepEqual(notified, [['notify', 1]])
-    t.deepEqual(calls.at(-1), ['notify', 1])
-  },
-)
-
-eachDriver('close from outside resolves the run', async (t, { open }) => {
-  const loop = open()
-  const run = loop.run({})
-  await immediate()
-  loop.close()
-  await run
-  await rejectsCode(t, (async () => loop.run({}))(), 'ERR_MIOLO_CLOSED', LoopError)
-})
-
-eachDriver('closing twice, and disposing, is fine', (t, { open }) => {
-  const loop = open()
-  loop.close()
-  loop.close()
-  loop[Symbol.dispose]()
-  t.false(loop.isRunning())
-})
-
-eachWay('close in tick ends the run', async (t, { open, run }) => {
-  const loop = open<string>()
-  loop.timeoutMs('t', 0)
-  const { handler, names } = collect<string>({ tick: (loop) => loop.close() })
-  await run(loop, handler)
-  t.deepEqual(names(), ['timeout', 'tick'])
 })

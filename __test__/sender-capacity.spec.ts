@@ -3,7 +3,6 @@ import { setImmediate as turn } from 'node:timers/promises'
 import test from 'ava'
 import { EventLoop, LoopError, NotifyError, Sender } from 'miolo'
 
-import { within } from './support/deadline.ts'
 import { eachDriver, eachWay } from './support/drivers.ts'
 import { throwsCode } from './support/errors.ts'
 import { TestWorker } from './support/process.ts'
@@ -68,26 +67,50 @@ for (const [what, capacity, size] of [
   })
 }
 
-eachDriver('there is room as soon as notify is called', async (t, stage) => {
-  const loop = stage.open<unknown, number>({ notifyCapacity: 1 })
-  const [local, other] = [loop.channel(), Sender.from<number>(loop.channel().share())]
-  local.send(0)
-  throwsCode(t, () => other.send(1), 'ERR_MIOLO_NOTIFY_FULL', NotifyError)
-  const got: number[] = []
-  await loop.run({
-    notify(loop, message) {
-      got.push(message)
-      if (message === 9) return loop.shutdown()
-      const sender = message % 2 === 0 ? other : local
-      sender.send(message + 1)
-      throwsCode(t, () => sender.send(-1), 'ERR_MIOLO_NOTIFY_FULL', NotifyError)
+for (const capacity of [1, 10]) {
+  eachWay(
+    `with a capacity of ${capacity} there is room as soon as notify is called, for any Sender`,
+    async (t, { open, run }) => {
+      const loop = open<unknown, number | Uint8Array>({ notifyCapacity: capacity })
+      const local = loop.channel()
+      const attach = () => Sender.from<number | Uint8Array>(local.share())
+      const senders = [local, attach(), attach()]
+      const count = capacity + 9
+      let sent = 0
+      const send = () => {
+        // Those of the third are too long for a lane, and wait elsewhere.
+        const message = sent % 3 === 2 ? new Uint8Array(200_000).fill(sent) : sent
+        senders[sent++ % 3]?.send(message)
+      }
+      const isFull = () => {
+        for (const sender of senders) {
+          const error = throwsCode(t, () => sender.send(99), 'ERR_MIOLO_NOTIFY_FULL', NotifyError)
+          t.is((error as unknown as NotifyError).rejected, 99)
+        }
+      }
+      while (sent < capacity) send()
+      isFull()
+      const got: number[] = []
+      await run(loop, {
+        notify(loop, message) {
+          got.push(typeof message === 'number' ? message : (message[0] as number))
+          if (sent < count) {
+            send()
+            isFull()
+          }
+          if (got.length === count) loop.shutdown()
+        },
+      })
+      const all = Array.from({ length: count }, (_, n) => n)
+      if (capacity === 1) t.deepEqual(got, all)
+      // Where several wait, those of each Sender are in order.
+      for (const sender of [0, 1, 2]) {
+        const isOfIt = (n: number) => n % 3 === sender
+        t.deepEqual(got.filter(isOfIt), all.filter(isOfIt))
+      }
     },
-  })
-  t.deepEqual(
-    got,
-    Array.from({ length: 10 }, (_, n) => n),
   )
-})
+}
 
 eachDriver('a worker that is told Closed gets its message back', async (t, stage) => {
   const loop = stage.open()
@@ -136,41 +159,56 @@ test('a SharedSender of a closed loop cannot be used', (t) => {
   throwsCode(t, () => loop.channel(), 'ERR_MIOLO_CLOSED', LoopError)
 })
 
-test('64 Senders in other threads may be in use at once', (t) => {
-  using loop = new EventLoop()
+eachDriver('64 Senders in other threads may be in use at once', async (t, { open }) => {
+  const loop = open<unknown, number>()
   const shared = loop.channel().share()
-  const senders = Array.from({ length: 64 }, () => Sender.from(shared))
+  const senders = Array.from({ length: 64 }, () => Sender.from<number>(shared))
   throwsCode(t, () => Sender.from(shared), 'ERR_MIOLO_TOO_MANY_SENDERS', LoopError)
-  for (const sender of senders) sender.send('x')
-  t.notThrows(() => loop.channel().send('one of the same thread is none of them'))
+  // One of the same thread is none of them.
+  senders.push(loop.channel())
+  for (const [index, sender] of senders.entries()) sender.send(index)
+  const got = new Set<number>()
+  await loop.run({
+    notify(loop, message) {
+      got.add(message)
+      if (got.size === 65) loop.shutdown()
+    },
+  })
+  t.is(got.size, 65)
 })
 
-const SENDS_ONE = `
-  const { workerData: { shared, message } } = require('node:worker_threads')
-  require('miolo').Sender.from(shared).send(message)
+/** Sends one number by each of 16 Senders. */
+const SENDS_SOME = `
+  const { workerData: { shared, from } } = require('node:worker_threads')
+  const { Sender } = require('miolo')
+  for (let each = 0; each < 16; each++) Sender.from(shared).send(from + each)
 `
 
-test('the place of a worker that has ended can be used again, once it is read', async (t) => {
-  using loop = new EventLoop<unknown, unknown>()
-  const shared = loop.channel().share()
-  const senders = Array.from({ length: 63 }, () => Sender.from(shared))
-  const got: unknown[] = []
-  for (let message = 0; message < 4; message++) {
-    const workerData = { shared, message }
-    const worker = TestWorker.code(SENDS_ONE, { workerData, execArgv: [] })
-    t.is(await worker.exit(), 0)
-    // What it has sent is still in its lane.
-    throwsCode(t, () => Sender.from(shared), 'ERR_MIOLO_TOO_MANY_SENDERS', LoopError)
-    await within('its message', () =>
-      loop.run({
+eachDriver(
+  'the places of a worker that has ended can be used again, once they are read',
+  async (t, { open, keep }) => {
+    const loop = open<unknown, number>()
+    const shared = loop.channel().share()
+    const senders = Array.from({ length: 48 }, () => Sender.from(shared))
+    for (let from = 0; from < 64; from += 16) {
+      const workerData = { shared, from }
+      t.is(await keep(TestWorker.code(SENDS_SOME, { workerData, execArgv: [] })).exit(), 0)
+      // What it has sent is still in its lanes.
+      throwsCode(t, () => Sender.from(shared), 'ERR_MIOLO_TOO_MANY_SENDERS', LoopError)
+      const got: number[] = []
+      await loop.run({
         notify(loop, message) {
           got.push(message)
-          loop.shutdown()
+          if (got.length === 16) loop.shutdown()
         },
-      }),
-    )
-    await turn()
-  }
-  t.deepEqual(got, [0, 1, 2, 3])
-  t.is(senders.length, 63)
-})
+      })
+      const sent = Array.from({ length: 16 }, (_, each) => from + each)
+      t.deepEqual(
+        got.sort((a, b) => a - b),
+        sent,
+      )
+      await turn()
+    }
+    t.is(senders.length, 48)
+  },
+)

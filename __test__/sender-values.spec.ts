@@ -153,33 +153,45 @@ const unclonable: Record<string, unknown> = {
   WeakMap: new WeakMap(),
   Promise: Promise.resolve(),
   generator: (function* () {})(),
+  Proxy: new Proxy({}, {}),
 }
 
-test('what cannot be cloned throws in the sender, and takes no place', (t) => {
-  using loop = new EventLoop<unknown, unknown>({ notifyCapacity: 1 })
-  const sender = Sender.from<unknown>(loop.channel().share())
-  for (const [name, value] of Object.entries(unclonable)) {
-    t.throws(() => sender.send(value), { any: true, name: 'DataCloneError' }, name)
-  }
-  t.throws(() => sender.send(new SharedArrayBuffer(8)), { any: true, name: 'DataCloneError' })
-  // Nothing but its length is looked at, so the system gives no memory to it.
-  const huge = new Uint8Array(2 ** 31)
-  t.throws(() => sender.send(huge), { any: true, name: 'DataCloneError' })
-  const boom = new Error('boom')
-  const thrower = {
-    get value() {
-      throw boom
-    },
-  }
-  t.is(
-    t.throws(() => sender.send(thrower)),
-    boom,
-  )
-  sender.send('there was room')
-})
+eachDriver(
+  'what cannot be cloned throws in the sender, and takes no place',
+  async (t, { open }) => {
+    const loop = open<unknown, unknown>({ notifyCapacity: 1 })
+    const sender = Sender.from<unknown>(loop.channel().share())
+    for (const [name, value] of Object.entries(unclonable)) {
+      t.throws(() => sender.send(value), { any: true, name: 'DataCloneError' }, name)
+    }
+    t.throws(() => sender.send(new SharedArrayBuffer(8)), { any: true, name: 'DataCloneError' })
+    // Nothing but its length is looked at, so the system gives no memory to it.
+    const huge = new Uint8Array(2 ** 31)
+    t.throws(() => sender.send(huge), { any: true, name: 'DataCloneError' })
+    const boom = new Error('boom')
+    const thrower = {
+      get value() {
+        throw boom
+      },
+    }
+    t.is(
+      t.throws(() => sender.send(thrower)),
+      boom,
+    )
+    sender.send('there was room')
+    const got: unknown[] = []
+    await loop.run({
+      notify(loop, message) {
+        got.push(message)
+        loop.shutdown()
+      },
+    })
+    t.deepEqual(got, ['there was room'])
+  },
+)
 
-test('a getter that sends while its object is cloned is before it', async (t) => {
-  using loop = new EventLoop<unknown, unknown>()
+eachDriver('a getter that sends while its object is cloned is before it', async (t, { open }) => {
+  const loop = open<unknown, unknown>()
   const sender = Sender.from<unknown>(loop.channel().share())
   sender.send({
     get value() {
@@ -189,14 +201,12 @@ test('a getter that sends while its object is cloned is before it', async (t) =>
   })
   sender.send('after')
   const got: unknown[] = []
-  await within('the messages', () =>
-    loop.run({
-      notify(loop, message) {
-        got.push(message)
-        if (message === 'after') loop.shutdown()
-      },
-    }),
-  )
+  await loop.run({
+    notify(loop, message) {
+      got.push(message)
+      if (message === 'after') loop.shutdown()
+    },
+  })
   t.deepEqual(got, ['inner', { value: 1 }, 'after'])
 })
 

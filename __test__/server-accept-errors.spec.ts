@@ -6,13 +6,13 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import test, { type ExecutionContext } from 'ava'
+import type { ExecutionContext } from 'ava'
 
 import { type Driver, drivers } from './support/drivers.ts'
+import { onLinux, onUnix } from './support/platform.ts'
 import { Program } from './support/program.ts'
 import { type Client, dial } from './support/servers.ts'
 import { canTrace, strace } from './support/strace.ts'
-import { onUnix } from './support/unix.ts'
 
 /** Greets who comes, answers lines, and tells of itself who asks for its status. It ends with its standard input. */
 const SERVER = `
@@ -46,8 +46,6 @@ interface Status {
   iterations: number
   cpuMs: number
 }
-
-const onLinux = process.platform === 'linux' ? test.serial : test.serial.skip
 
 class Served {
   readonly program: Program

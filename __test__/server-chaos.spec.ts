@@ -2,6 +2,8 @@
 
 import { createHash } from 'node:crypto'
 import net from 'node:net'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 
 import { connect, type Connection } from 'miolo'
 
@@ -85,23 +87,31 @@ eachDriver('connections that this side begins, by streams with a hash', async (t
   const loop = running(stage)
   const { address } = serve(loop, { data: (conn, chunk) => void conn.write(chunk) })
   const { port } = await chaos(stage, address, { seed: 5, most: 20_000, late: 0.02 })
-  const done = deferred<string>()
-  const [sent, received] = [createHash('sha1'), createHash('sha1')]
-  const handler = {
-    data: (_: Connection, chunk: Buffer) => void received.update(chunk),
-    close: (_: Connection, reason: string) => done.resolve(reason),
-  }
+  const closed = deferred<string>()
+  const handler = { close: (_: Connection, reason: string) => closed.resolve(reason) }
   const conn = await within('a connection', () =>
     connect(loop, { host: '127.0.0.1', port }, handler),
   )
+  const stream = conn.toStream()
+  stage.keep({ close: () => stream.destroy() })
   const next = random(6)
-  for (let part = 0; part < 100; part++) {
-    const bytes = Buffer.alloc(Math.floor(next() * 20_000), String(part))
-    sent.update(bytes)
-    conn.write(bytes)
-    if (part % 10 === 0) await new Promise((resolve) => setImmediate(resolve))
+  const [sent, received] = [createHash('sha1'), createHash('sha1')]
+  function* parts() {
+    for (let part = 0; part < 100; part++) {
+      const bytes = Buffer.alloc(1 + Math.floor(next() * 20_000), String(part))
+      sent.update(bytes)
+      yield bytes
+    }
   }
-  conn.end()
-  t.is(await within('the end', () => done.promise), 'end')
+  const receive = async (chunks: AsyncIterable<Buffer>) => {
+    for await (const chunk of chunks) received.update(chunk)
+  }
+  await within('the pipelines', () =>
+    Promise.all([
+      pipeline(Readable.from(parts(), { objectMode: false }), stream),
+      pipeline(stream, receive),
+    ]),
+  )
+  t.is(await within('the end', () => closed.promise), 'end')
   t.is(received.digest('hex'), sent.digest('hex'))
 })

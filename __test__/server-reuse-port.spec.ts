@@ -3,13 +3,9 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 
-import test from 'ava'
-
 import { within } from './support/deadline.ts'
+import { onLinux } from './support/platform.ts'
 import { TestWorker } from './support/process.ts'
-
-/** Elsewhere a port can be shared, too, but its connections are not spread. */
-const onLinux = process.platform === 'linux' ? test.serial : test.serial.skip
 
 /** Tells its name to whoever connects. */
 const WORKER = `
@@ -27,6 +23,7 @@ const CONNECTIONS = 200
 /** Chance gives a worker less about once in 10¹⁷ runs. */
 const FAIR = 40
 
+// Elsewhere a port can be shared, too, but its connections are not spread.
 onLinux('each of two workers gets its share of the connections', async (t) => {
   let port = 0
   for (const name of ['ada', 'bob']) {

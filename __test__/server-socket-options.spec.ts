@@ -1,16 +1,20 @@
 /**
- * What options say of sockets reaches the system. strace tells what is asked of it: without it, or where it may not
- * trace, nothing is tested, and the log says so; with `MIOLO_REQUIRE_STRACE=1` that is a failure.
+ * What options say of the sockets of connections reaches the system. strace tells what is asked of it: without it, or
+ * where it may not trace, nothing is tested, and the log says so; with `MIOLO_REQUIRE_STRACE=1` that is a failure.
  */
 
-import test from 'ava'
 import type { ConnectOptions, ServerOptions } from 'miolo'
 
 import { drivers } from './support/drivers.ts'
+import { onLinux } from './support/platform.ts'
 import { Program } from './support/program.ts'
-import { canTrace, strace } from './support/strace.ts'
-
-const onLinux = process.platform === 'linux' ? test.serial : test.serial.skip
+import {
+  type AskedOfSockets,
+  askedOfSockets,
+  canTrace,
+  SOCKET_CALLS,
+  strace,
+} from './support/strace.ts'
 
 /** A server, and a connection to it, until both ends are open. */
 const PROGRAM = `
@@ -26,38 +30,18 @@ const PROGRAM = `
   loop.close()
 `
 
-/** What is asked of the system: how many may wait, and what is set of the socket of either end. */
-interface Asked {
-  backlog: number
-  accepted: string[]
-  connected: string[]
-}
-
-function asked(log: string): Asked {
-  const find = (what: RegExp) => Number(what.exec(log)?.[1])
-  const set = (descriptor: number) => {
-    const calls = new RegExp(`setsockopt\\(${descriptor}, \\w+, (\\w+), \\[(\\d+)\\]`, 'g')
-    return [...log.matchAll(calls)].map(([, option, value]) => `${option} ${value}`).sort()
-  }
-  return {
-    backlog: find(/listen\(\d+, (\d+)\)/),
-    accepted: set(find(/accept4.* = (\d+)$/m)),
-    connected: set(find(/connect\((\d+), \{sa_family=AF_INET,/)),
-  }
-}
-
 const probesAfter = (seconds: number) => ['SO_KEEPALIVE 1', `TCP_KEEPIDLE ${seconds}`]
 
-const cases: { server: ServerOptions; client: ConnectOptions; expected: Asked }[] = [
+const cases: { server: ServerOptions; client: ConnectOptions; expected: AskedOfSockets }[] = [
   {
     server: {},
     client: { noDelay: false, keepAlive: 77 },
-    expected: { backlog: 1024, accepted: ['TCP_NODELAY 1'], connected: probesAfter(77) },
+    expected: { backlogs: [1024], accepted: ['TCP_NODELAY 1'], connected: probesAfter(77) },
   },
   {
     server: { noDelay: false, keepAlive: 88, backlog: 9 },
     client: {},
-    expected: { backlog: 9, accepted: probesAfter(88), connected: ['TCP_NODELAY 1'] },
+    expected: { backlogs: [9], accepted: probesAfter(88), connected: ['TCP_NODELAY 1'] },
   },
 ]
 
@@ -65,12 +49,12 @@ for (const driver of drivers) {
   onLinux(`noDelay, keepAlive and backlog reach the system (${driver})`, async (t) => {
     if (!canTrace(t)) return
     for (const { server, client, expected } of cases) {
-      const { command, log } = strace(t, '-e', 'trace=listen,accept4,connect,setsockopt')
+      const { command, log } = strace(t, '-e', SOCKET_CALLS)
       const node = [process.execPath, '--input-type=module', '--eval', PROGRAM, driver]
       const program = new Program([...command, ...node, ...[server, client].map(toJson)])
       t.teardown(() => program.close())
       t.like(await program.ended(), { code: 0, stderr: '' })
-      t.deepEqual(asked(log()), expected)
+      t.deepEqual(askedOfSockets(log()), expected)
     }
   })
 }

@@ -3,9 +3,8 @@
  * where it may not trace, that is not tested, and the log says so; with `MIOLO_REQUIRE_STRACE=1` that is a failure.
  */
 
-import test from 'ava'
-
 import { drivers } from './support/drivers.ts'
+import { onLinux } from './support/platform.ts'
 import { Program } from './support/program.ts'
 import { type Client, dial } from './support/servers.ts'
 import { canTrace, strace } from './support/strace.ts'
@@ -40,8 +39,6 @@ async function isServed(client: Client): Promise<boolean> {
   await client.until('answers, or the end', () => client.received.length === 2 || isOver())
   return client.received.length === 2
 }
-
-const onLinux = process.platform === 'linux' ? test.serial : test.serial.skip
 
 for (const driver of drivers) {
   for (const [call, error, closed] of CASES) {

@@ -2,14 +2,14 @@
 
 import { EventSet, PollOpt } from 'miolo'
 
-import { connected } from './support/connected.ts'
 import { eachWay } from './support/drivers.ts'
 import { TestWorker } from './support/process.ts'
+import { pair } from './support/sockets.ts'
 
 for (const spinUs of [50, 3000]) {
   eachWay(`a ping-pong over a socket with spinUs ${spinUs}`, async (t, stage) => {
     const loop = stage.open({ spinUs })
-    const { client, server } = await connected(stage)
+    const { client, server } = await pair(stage)
     loop.register(client, 1, EventSet.readable(), PollOpt.edge())
     loop.register(server, 2, EventSet.readable(), PollOpt.edge())
     const byte = new Uint8Array(1)

@@ -4,8 +4,8 @@ import { connect, createServer, type AddressInfo } from 'node:net'
 import test, { type ExecutionContext } from 'ava'
 
 import { within } from './support/deadline.ts'
+import { onUnix } from './support/platform.ts'
 import { needs, Program, typescript } from './support/program.ts'
-import { onUnix } from './support/unix.ts'
 
 /** socat has terminals to offer. */
 const withTerminal = process.platform === 'linux' ? needs('socat') : test.serial.skip

@@ -73,22 +73,3 @@ eachDriver('an IPv6 listener takes IPv4 too, unless it is ipv6Only', async (t, s
   const four = stage.keep(TcpListener.bind({ host: '0.0.0.0', port }, { ipv6Only: true }))
   t.is(only.localAddress().port, four.localAddress().port)
 })
-
-eachDriver('a backlog can be given', async (t, stage) => {
-  const listener = listen(stage, '127.0.0.1:0', { backlog: 1 })
-  connect(stage, listener)
-  t.truthy(await accepted(stage, listener))
-})
-
-eachDriver('a closed listener refuses, and closing twice is fine', (t, stage) => {
-  const listener = listen(stage)
-  listener.close()
-  listener.close()
-  for (const use of [
-    () => listener.accept(),
-    () => listener.localAddress(),
-    () => listener.takeError(),
-  ]) {
-    throwsCode(t, use, 'ERR_MIOLO_CLOSED')
-  }
-})

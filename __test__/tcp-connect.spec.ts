@@ -166,37 +166,3 @@ eachDriver('a stream may be the payload of a timeout', async (t, stage) => {
   })
   t.is(told.join(''), 'late')
 })
-
-eachDriver('options can be set on a connection', async (t, stage) => {
-  const { client, server } = await pair(stage)
-  for (const stream of [client, server]) {
-    stream.setNodelay(true)
-    stream.setNodelay(false)
-    stream.setKeepalive(60)
-    stream.setKeepalive(null)
-    stream.setLinger(5)
-    stream.setLinger(0)
-    stream.setLinger(null)
-    t.is(stream.takeError(), null)
-  }
-  say(client, 'still there')
-})
-
-eachDriver('a closed stream refuses, and closing twice is fine', async (t, stage) => {
-  const { client } = await pair(stage)
-  client.close()
-  client.close()
-  for (const use of [
-    () => client.read(Buffer.alloc(1)),
-    () => client.write(Buffer.alloc(1)),
-    () => client.shutdown('both'),
-    () => client.peerAddress(),
-    () => client.localAddress(),
-    () => client.setNodelay(true),
-    () => client.setKeepalive(1),
-    () => client.setLinger(1),
-    () => client.takeError(),
-  ]) {
-    throwsCode(t, use, 'ERR_MIOLO_CLOSED')
-  }
-})

@@ -4,9 +4,9 @@ import { EventLoop, EventSet, PollOpt } from 'miolo'
 
 import { descriptors } from './support/census.ts'
 import { drivers, eachDriver, eachWay } from './support/drivers.ts'
+import { onUnix } from './support/platform.ts'
 import { Program } from './support/program.ts'
 import { accepted, connect as connectTo, listen, pair } from './support/sockets.ts'
-import { onUnix } from './support/unix.ts'
 
 /** Accepts connections under a low limit of descriptors: at EMFILE it closes what it has, and goes on. */
 const ACCEPTS = `

@@ -1,4 +1,4 @@
-// What an echo server does, by `ready`. examples/echo_server.ts runs it, and so does `npm start`.
+// What an echo server does, by `ready`: examples/echo_server.ts runs it.
 //
 // Registrations are edge-triggered: `ready` says that something has changed, once. So whoever is told
 // that a socket is readable must read until it is empty, or remember that it is not.
@@ -33,9 +33,8 @@ type Timeout = 'accept again'
 type Loop = EventLoop<Timeout>
 
 export class EchoHandler implements Handler<Timeout> {
-  /** Connections so far, and the bytes that came back to them. */
-  accepted = 0
-  echoed = 0
+  /** Connections so far, of which each has its number for a token. */
+  #accepted = 0
   readonly #listener: TcpListener
   readonly #connections = new Map<Token, Connection>()
   /** What is being echoed just now; one for all, since no connection keeps it. */
@@ -45,11 +44,6 @@ export class EchoHandler implements Handler<Timeout> {
   constructor(loop: Loop, listener: TcpListener) {
     this.#listener = listener
     loop.register(listener, LISTENER, EventSet.readable(), PollOpt.edge())
-  }
-
-  /** How many are connected now. */
-  get connected(): number {
-    return this.#connections.size
   }
 
   ready(loop: Loop, token: Token, events: EventSet): void {
@@ -100,7 +94,7 @@ export class EchoHandler implements Handler<Timeout> {
   }
 
   #add(loop: Loop, stream: TcpStream): void {
-    const token = ++this.accepted
+    const token = ++this.#accepted
     try {
       stream.setNodelay(true)
       loop.register(stream, token, READ_AND_WRITE, PollOpt.edge())
@@ -136,7 +130,6 @@ export class EchoHandler implements Handler<Timeout> {
   /** Sends what the socket takes, and keeps a copy of the rest. True: there is none. */
   #send(connection: Connection, bytes: Uint8Array): boolean {
     const sent = connection.stream.write(bytes) ?? 0
-    this.echoed += sent
     if (sent === bytes.length) connection.unsent = null
     // What was kept once is ours already.
     else connection.unsent = bytes === connection.unsent ? bytes.subarray(sent) : bytes.slice(sent)

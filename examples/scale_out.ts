@@ -3,7 +3,8 @@
 //   scale_out.ts loops [N]        N loop threads feed this one JS thread
 //   scale_out.ts workers [N]      N workers, each with a loop and handlers of its own, share the port
 //
-// Either way it then connects to itself a few times, and says who has answered.
+// Either way it then connects to itself a few times, and says who has answered: a thread with JavaScript. Which of the
+// loop threads has which connection, nothing tells it; they get them in turn, so evenly.
 
 import { once } from 'node:events'
 import { connect } from 'node:net'
@@ -24,7 +25,7 @@ async function onLoops(loops: number): Promise<void> {
   const loop = new EventLoop()
   const { server, address } = serve(loop, '127.0.0.1:0', { loops })
   const running = loop.run({})
-  console.log(`${loops} loops serve ${address}`)
+  console.log(`${loops} loops serve ${address}, and feed thread ${threadId}`)
   await talk(address)
   await server.close({ deadlineMs: 1000 })
   loop.shutdown()

@@ -40,7 +40,9 @@ const echo = new TcpServer(loop, {
 const keys = redis()
 
 const where = listen('echo', echo, echoAt)
-console.log(`\nexamples/echo.ts serves echo on ${where.host}:${where.port}. In another terminal:\n`)
+console.log(
+  `\nA server like examples/echo.ts serves echo on ${where.host}:${where.port}. In another terminal:\n`,
+)
 console.log(`  nc ${where.address} ${where.port}\n`)
 const store = listen('Redis', keys.server, redisAt)
 console.log(`examples/redis.ts serves keys on ${store.host}:${store.port}. In another terminal:\n`)

@@ -25,11 +25,7 @@ export interface RunStage extends Stage {
 
 type Body<S> = (t: ExecutionContext, stage: S) => void | Promise<void>
 
-interface Declare<S> {
-  (title: string, body: Body<S>): void
-  /** A test of something that is known to be broken. */
-  failing(title: string, body: Body<S>): void
-}
+type Declare<S> = (title: string, body: Body<S>) => void
 
 /** Declares one test for each driver. */
 export const eachDriver: Declare<Stage> = declare<Stage>(
@@ -76,20 +72,18 @@ interface Variant<S> {
 }
 
 function declare<S extends Stage>(variants: Variant<S>[]): Declare<S> {
-  const to =
-    (add: typeof test.serial | typeof test.serial.failing) => (title: string, body: Body<S>) => {
-      for (const { suffix, stage } of variants) {
-        add(`${title} (${suffix})`, async (t) => {
-          const resources: Resource[] = []
-          try {
-            await within(t.title, async () => body(t, stage(resources)))
-          } finally {
-            for (const resource of resources.reverse()) resource.close()
-          }
-        })
-      }
+  return (title, body) => {
+    for (const { suffix, stage } of variants) {
+      test.serial(`${title} (${suffix})`, async (t) => {
+        const resources: Resource[] = []
+        try {
+          await within(t.title, async () => body(t, stage(resources)))
+        } finally {
+          for (const resource of resources.reverse()) resource.close()
+        }
+      })
     }
-  return Object.assign(to(test.serial), { failing: to(test.serial.failing) })
+  }
 }
 
 function stageOf(driver: Driver, resources: Resource[]): Stage {

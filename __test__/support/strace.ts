@@ -30,3 +30,27 @@ export function strace(
     log: () => readFileSync(file, 'utf8'),
   }
 }
+
+/** What to trace for {@link askedOfSockets}. */
+export const SOCKET_CALLS = 'trace=listen,accept4,connect,setsockopt'
+
+/** How many may wait at each listener, and what was set of either end of a program's one connection, in this order. */
+export interface AskedOfSockets {
+  backlogs: number[]
+  accepted: string[]
+  connected: string[]
+}
+
+/** What a log says that was asked of sockets. */
+export function askedOfSockets(log: string): AskedOfSockets {
+  const descriptor = (what: RegExp) => Number(what.exec(log)?.[1])
+  const set = (socket: number) => {
+    const calls = new RegExp(`setsockopt\\(${socket}, \\w+, (\\w+), [[{](.*?)[\\]}]`, 'g')
+    return [...log.matchAll(calls)].map(([, option, value]) => `${option} ${value}`)
+  }
+  return {
+    backlogs: [...log.matchAll(/listen\(\d+, (\d+)\)/g)].map(([, backlog]) => Number(backlog)),
+    accepted: set(descriptor(/accept4.* = (\d+)$/m)),
+    connected: set(descriptor(/connect\((\d+), \{sa_family=AF_INET,/)),
+  }
+}

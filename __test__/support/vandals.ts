@@ -22,7 +22,7 @@ export interface Victim<Stroke> {
   close(): void
 }
 
-export function isFailure(error: unknown): boolean {
+function isFailure(error: unknown): boolean {
   return error instanceof LoopError && error.code === 'ERR_MIOLO_FAILED'
 }
 
