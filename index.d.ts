@@ -282,8 +282,8 @@ export declare class Sender<Message = unknown> {
    * numbers, strings and `Uint8Array`s are the fastest. Whatever `v8.serialize` can take may be sent, so no
    * `SharedArrayBuffer` and nothing that would have to be transferred.
    *
-   * @throws {@link NotifyError} Full: `notifyCapacity` messages wait; there is room when `notify` has been called.
-   * Closed: the loop is gone. Either has the message in `rejected`. `DataCloneError`: it cannot be cloned.
+   * @throws {@link NotifyError} Full: `notifyCapacity` messages wait; there is room when `notify` has been called,
+   * which another thread cannot see: it tries again. Closed: the loop is gone. Either has the message in `rejected`. `DataCloneError`: it cannot be cloned.
    */
   send(message: Message): void
   /**
@@ -762,7 +762,7 @@ export interface ServerOptions extends ConnectionOptions, ListenOptions {
   /**
    * How many loops serve the connections, 1 to 64: the one that the server was given, and others with a thread each. All
    * of them feed this one JS thread. The first accepts, and they get the connections in turn. The limits are those of all
-   * together. The others run while the first is in `run`. Default 1.
+   * together. The others run while the first is in `run`, with the driver `thread` and the defaults for all else. Default 1.
    */
   loops?: number
 }

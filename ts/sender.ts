@@ -45,8 +45,8 @@ export class Sender<Message = unknown> {
    * numbers, strings and `Uint8Array`s are the fastest. Whatever `v8.serialize` can take may be sent, so no
    * `SharedArrayBuffer` and nothing that would have to be transferred.
    *
-   * @throws {@link NotifyError} Full: `notifyCapacity` messages wait; there is room when `notify` has been called.
-   * Closed: the loop is gone. Either has the message in `rejected`. `DataCloneError`: it cannot be cloned.
+   * @throws {@link NotifyError} Full: `notifyCapacity` messages wait; there is room when `notify` has been called,
+   * which another thread cannot see: it tries again. Closed: the loop is gone. Either has the message in `rejected`. `DataCloneError`: it cannot be cloned.
    */
   send(message: Message): void {
     this.#channel.send(message)

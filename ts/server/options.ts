@@ -46,7 +46,7 @@ export interface ServerOptions extends ConnectionOptions, ListenOptions {
   /**
    * How many loops serve the connections, 1 to 64: the one that the server was given, and others with a thread each. All
    * of them feed this one JS thread. The first accepts, and they get the connections in turn. The limits are those of all
-   * together. The others run while the first is in `run`. Default 1.
+   * together. The others run while the first is in `run`, with the driver `thread` and the defaults for all else. Default 1.
    */
   loops?: number
 }
