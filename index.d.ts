@@ -283,7 +283,8 @@ export declare class Sender<Message = unknown> {
    * `SharedArrayBuffer` and nothing that would have to be transferred.
    *
    * @throws {@link NotifyError} Full: `notifyCapacity` messages wait; there is room when `notify` has been called,
-   * which another thread cannot see: it tries again. Closed: the loop is gone. Either has the message in `rejected`. `DataCloneError`: it cannot be cloned.
+   * which another thread cannot see: it tries again. Closed: the loop is gone. Either has the message in `rejected`.
+   * `DataCloneError`: it cannot be cloned.
    */
   send(message: Message): void
   /**
