@@ -135,7 +135,8 @@ eachDriver('a message of another thread rings for a JS thread that sleeps', asyn
   t.is(loop.metrics().doorbells.toJs, 0)
   worker.worker.postMessage('message')
   await run
-  t.is(rung, 1)
+  // A loop thread that has only just started may take the message in meanwhile, and ring itself once it has a record.
+  t.true(rung >= 1 && rung <= 2, `${rung}`)
 })
 
 test.serial('an earlier deadline rings for a loop thread that sleeps', async (t) => {

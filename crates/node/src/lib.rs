@@ -1,7 +1,8 @@
 //! The Node.js binding of miolo: the only crate that knows Node-API, and a thin one.
 //!
 //! ```text
-//!   ts/bridge ── free functions (this crate) ── miolo (the loop), miolo-bridge (the shared memory)
+//!   ts/bridge ── free functions (this crate) ─┬─ miolo (the loop), miolo-server (connections)
+//!                                              └─ miolo-bridge (the shared memory)
 //! ```
 //!
 //! - [`crank`]: one loop, its [`forwarder`] and the shared memory; what a turn is.
