@@ -133,7 +133,8 @@ const CROWD = `
     })
   Promise.all(Array.from({ length: count }, dial)).then((sockets) => {
     for (let last = 0; ; last++) {
-      Atomics.wait(round, 0, last)
+      // It may be woken by what was told of the number that it has just seen.
+      while (Atomics.load(round, 0) === last) Atomics.wait(round, 0, last)
       if (Atomics.load(round, 0) < 0) break
       for (const socket of sockets) socket.write('x')
     }
