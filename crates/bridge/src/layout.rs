@@ -62,7 +62,7 @@ table! {
         ENTERED: usize = 96;
         /// Messages sent in the isolate that owns the loop; a count that wraps. JavaScript writes.
         LOCAL_SENT: usize = 112;
-        /// 1: the event ring was full, and the loop wants to be woken when there is room.
+        /// 1: the loop wants to be woken when JavaScript has read: the event ring was full, or has plenty.
         WANT_ROOM: usize = 128;
         /// 1: the loop has failed, and the binding can tell why; Rust writes.
         FAULT: usize = 144;

@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 #[cfg(unix)]
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use miolo::{EventLoop, EventLoopConfig, Poller, Registrar, Wakeup};
@@ -40,6 +40,8 @@ pub struct Crank {
     state: Mutex<Option<State>>,
     /// `None` once the loop is closed.
     baton: Mutex<Option<Poller>>,
+    /// JavaScript has read all, or there is something else to wake for; with the state.
+    read: Condvar,
     memory: Words,
     js_parking: Parking,
     loop_parking: Parking,
@@ -90,6 +92,8 @@ enum Sleep {
     Awake,
     /// It sleeps until an event or this deadline.
     Until(Option<Instant>),
+    /// It sleeps for a moment, beside the poll: see [`Crank::wait_until_read`].
+    UntilRead,
 }
 
 impl Sleep {
@@ -143,6 +147,7 @@ impl Crank {
                 fault: None,
             })),
             baton: Mutex::new(Some(poller)),
+            read: Condvar::new(),
             js_parking: Parking::new(memory.window(layout::JS_PARKED, 1)),
             loop_parking: Parking::new(memory.window(layout::LOOP_PARKED, 1)),
             lookout: Parking::new(memory.window(layout::LOOKOUT_PARKED, 1)),
@@ -281,6 +286,31 @@ impl Crank {
             }
             self.loop_parking.unpark();
             want_room.store(0, Ordering::SeqCst);
+        }
+    }
+
+    /// Sleeps, for `at_most` so long, until JavaScript has read all events. It does not where a spin was asked for, which
+    /// is to find events at once, or where there are connections, whose bytes do not wait for JavaScript.
+    pub fn wait_until_read(&self, at_most: Duration) {
+        let mut state = self.lock();
+        let Some(open) = &mut *state else {
+            return;
+        };
+        if !self.spin.is_zero() || open.forwarder.connections().is_some() {
+            return;
+        }
+        let want_room = self.memory.get(layout::WANT_ROOM);
+        want_room.store(1, Ordering::SeqCst);
+        // Either we see that JavaScript has read all, or it sees, when it has, that we wait.
+        fence(Ordering::SeqCst);
+        if self.has_events() {
+            open.sleep = Sleep::UntilRead;
+            let woken = self.read.wait_timeout(state, at_most);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        want_room.store(0, Ordering::SeqCst);
+        if let Some(open) = &mut *state {
+            open.sleep = Sleep::Awake;
         }
     }
 
@@ -482,7 +512,11 @@ impl Crank {
 
     fn wake_loop(&self, state: &mut State) {
         state.forwarder.add(layout::METRIC_DOORBELLS_TO_LOOP, 1);
-        self.wakeup.wake();
+        if state.sleep == Sleep::UntilRead {
+            self.read.notify_one();
+        } else {
+            self.wakeup.wake();
+        }
     }
 
     /// Something is in the event ring: rings for JavaScript if it has said that it sleeps.

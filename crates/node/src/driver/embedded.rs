@@ -12,13 +12,20 @@ use std::time::{Duration, Instant};
 use napi::{Error, Result, Status, sys};
 
 use super::awake::Awake;
+use super::clock::Clock;
 use super::uv::{self, Uv};
 use crate::crank::{Crank, Turner};
 
-/// The types of the handles, in the order in which they are listed.
-const KINDS: [c_int; 4] = [uv::POLL, uv::TIMER, uv::IDLE, uv::PREPARE];
+type Handles = [*mut uv::Handle; 4];
 
-type Handles = [*mut uv::Handle; KINDS.len()];
+/// What the handles take, in words of 64 bits, in the order in which they are listed.
+fn sizes(uv: &Uv) -> [usize; 4] {
+    // SAFETY: asks libuv for the size of one of its own handle types.
+    let size = |kind| unsafe { (uv.uv_handle_size)(kind) }.div_ceil(8);
+    // The alarm's is either of two.
+    let alarm = size(uv::POLL).max(size(uv::TIMER));
+    [size(uv::POLL), alarm, size(uv::IDLE), size(uv::PREPARE)]
+}
 
 /// A loop inside Node's. Everything here happens on its JS thread.
 pub struct Embedded(Rc<Watch>);
@@ -29,7 +36,9 @@ struct Watch {
     uv_loop: *mut c_void,
     /// The handles live in memory of libuv's size, from `open` until libuv has closed them.
     poll: *mut uv::Handle,
-    timer: *mut uv::Handle,
+    /// Watches the clock, or is a timer where there is none.
+    alarm: *mut uv::Handle,
+    clock: Option<Clock>,
     /// Runs when the loop has something to do right away, once Node has had a turn.
     idle: *mut uv::Handle,
     /// Runs before libuv sleeps, for `awake`.
@@ -39,7 +48,7 @@ struct Watch {
     pump: sys::napi_ref,
     context: sys::napi_async_context,
     cleanup: Cell<sys::napi_async_cleanup_hook_handle>,
-    /// The deadline that the timer is set to.
+    /// The deadline that the alarm is set to.
     armed: Cell<Option<Instant>>,
     running: Cell<bool>,
     /// libuv watches the descriptor.
@@ -68,14 +77,18 @@ impl Embedded {
             return Ok(None);
         }
         let uv_loop: *mut c_void = uv_loop.cast();
-        let handles @ [poll, timer, idle, prepare] = KINDS.map(|kind| allocate(uv, kind));
+        let mut clock = Clock::open();
+        let handles @ [poll, alarm, idle, prepare] = sizes(uv).map(allocate);
         // SAFETY: the loop is that of `env`, the handles have the size that libuv asks for.
         unsafe {
             if (uv.uv_poll_init)(uv_loop, poll, descriptor) != 0 {
                 release(uv, handles);
                 return Ok(None);
             }
-            (uv.uv_timer_init)(uv_loop, timer);
+            clock.take_if(|it| (uv.uv_poll_init)(uv_loop, alarm, it.descriptor()) != 0);
+            if clock.is_none() {
+                (uv.uv_timer_init)(uv_loop, alarm);
+            }
             (uv.uv_idle_init)(uv_loop, idle);
             (uv.uv_prepare_init)(uv_loop, prepare);
             for handle in handles {
@@ -95,7 +108,8 @@ impl Embedded {
             env,
             uv_loop,
             poll,
-            timer,
+            alarm,
+            clock,
             idle,
             prepare,
             // SAFETY: the loop is there for as long as the handles are open; `close` closes both.
@@ -108,7 +122,7 @@ impl Embedded {
             running: Cell::new(false),
             watching: Cell::new(false),
             closed: Cell::new(false),
-            open_handles: Cell::new(KINDS.len() as u8),
+            open_handles: Cell::new(handles.len() as u8),
         });
         for handle in handles {
             let data = Rc::into_raw(watch.clone()).cast_mut().cast();
@@ -194,7 +208,10 @@ impl Watch {
             // SAFETY: the handles are open.
             unsafe {
                 (self.uv.uv_poll_stop)(self.poll);
-                (self.uv.uv_timer_stop)(self.timer);
+                match self.clock {
+                    Some(_) => (self.uv.uv_poll_stop)(self.alarm),
+                    None => (self.uv.uv_timer_stop)(self.alarm),
+                };
                 (self.uv.uv_idle_stop)(self.idle);
             }
         }
@@ -208,8 +225,13 @@ impl Watch {
             return self.look_away();
         }
         if !self.watching.replace(true) {
-            // SAFETY: the handle is open.
-            unsafe { (self.uv.uv_poll_start)(self.poll, uv::READABLE, on_readable) };
+            // SAFETY: the handles are open; where there is a clock, both are of this type.
+            unsafe {
+                (self.uv.uv_poll_start)(self.poll, uv::READABLE, on_readable);
+                if self.clock.is_some() {
+                    (self.uv.uv_poll_start)(self.alarm, uv::READABLE, on_clock);
+                }
+            }
         }
         // From here on the loop sleeps in libuv, and whoever wakes it rings its descriptor.
         let next = match self.crank.settle(None) {
@@ -222,23 +244,27 @@ impl Watch {
             Some(_) => self.crank.next_deadline(),
             None => None,
         };
-        if next == self.armed.replace(next) {
-            return;
+        if next != self.armed.replace(next) {
+            self.set_alarm(next);
         }
-        // SAFETY: the handles are open, the loop is that of this thread.
+    }
+
+    /// Has libuv call at `deadline`, or not.
+    fn set_alarm(&self, deadline: Option<Instant>) {
+        let left = deadline.map(|it| it.saturating_duration_since(Instant::now()));
+        if let Some(clock) = &self.clock {
+            return clock.set(left);
+        }
+        // SAFETY: the handle is open, and a timer; the loop is that of this thread.
         unsafe {
-            match next {
-                None => {
-                    (self.uv.uv_timer_stop)(self.timer);
-                }
-                Some(deadline) => {
-                    (self.uv.uv_update_time)(self.uv_loop);
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    // At least one, for the reason above.
-                    let milliseconds = left.as_nanos().div_ceil(1_000_000).max(1) as u64;
-                    (self.uv.uv_timer_start)(self.timer, on_timer, milliseconds, 0);
-                }
-            }
+            let Some(left) = left else {
+                (self.uv.uv_timer_stop)(self.alarm);
+                return;
+            };
+            (self.uv.uv_update_time)(self.uv_loop);
+            // At least one: see `arm`.
+            let milliseconds = left.as_nanos().div_ceil(1_000_000).max(1) as u64;
+            (self.uv.uv_timer_start)(self.alarm, on_timer, milliseconds, 0);
         }
     }
 
@@ -262,6 +288,11 @@ impl Watch {
             self.call_pump();
         }
         self.arm();
+    }
+
+    fn turn_at_deadline(&self) {
+        self.armed.set(None);
+        self.turn();
     }
 
     fn call_pump(&self) {
@@ -309,7 +340,7 @@ impl Watch {
     }
 
     fn handles(&self) -> Handles {
-        [self.poll, self.timer, self.idle, self.prepare]
+        [self.poll, self.alarm, self.idle, self.prepare]
     }
 
     /// A handle is closed; after the last one the environment may go.
@@ -323,18 +354,14 @@ impl Watch {
     }
 }
 
-fn allocate(uv: &Uv, kind: c_int) -> *mut uv::Handle {
-    // SAFETY: asks libuv for the size of one of its own handle types.
-    let size = unsafe { (uv.uv_handle_size)(kind) };
+fn allocate(size: usize) -> *mut uv::Handle {
     // libuv's handles want the alignment of their pointers.
-    Box::into_raw(vec![0u64; size.div_ceil(8)].into_boxed_slice()).cast()
+    Box::into_raw(vec![0u64; size].into_boxed_slice()).cast()
 }
 
 fn release(uv: &Uv, handles: Handles) {
-    for (handle, kind) in handles.into_iter().zip(KINDS) {
-        // SAFETY: as in `allocate`.
-        let size = unsafe { (uv.uv_handle_size)(kind) };
-        let memory = ptr::slice_from_raw_parts_mut(handle.cast::<u64>(), size.div_ceil(8));
+    for (handle, size) in handles.into_iter().zip(sizes(uv)) {
+        let memory = ptr::slice_from_raw_parts_mut(handle.cast::<u64>(), size);
         // SAFETY: `allocate` made it with this size, and libuv has let go of it.
         drop(unsafe { Box::from_raw(memory) });
     }
@@ -361,9 +388,16 @@ unsafe extern "C" fn on_readable(handle: *mut uv::Handle, _status: c_int, _event
 
 unsafe extern "C" fn on_timer(handle: *mut uv::Handle) {
     // SAFETY: libuv calls back only while the handle is open.
+    unsafe { watch(handle) }.turn_at_deadline();
+}
+
+unsafe extern "C" fn on_clock(handle: *mut uv::Handle, _status: c_int, _events: c_int) {
+    // SAFETY: libuv calls back only while the handle is open.
     let watch = unsafe { watch(handle) };
-    watch.armed.set(None);
-    watch.turn();
+    if let Some(clock) = &watch.clock {
+        clock.hear();
+    }
+    watch.turn_at_deadline();
 }
 
 unsafe extern "C" fn on_idle(handle: *mut uv::Handle) {

@@ -3,6 +3,8 @@
 #[cfg(unix)]
 pub mod awake;
 #[cfg(unix)]
+mod clock;
+#[cfg(unix)]
 pub mod embedded;
 #[cfg(unix)]
 pub mod relief;

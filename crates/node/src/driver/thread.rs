@@ -5,6 +5,7 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use crate::crank::{Crank, Turner};
 #[cfg(unix)]
@@ -12,6 +13,13 @@ use crate::{
     bell::Bell,
     driver::{awake::Awake, relief},
 };
+
+/// So many records keep JavaScript busy for a while.
+const PLENTY: u32 = 16;
+/// For how long each of them does, about.
+const EACH: Duration = Duration::from_micros(6);
+/// What happens meanwhile waits for no longer than this.
+const LONGEST_REST: Duration = Duration::from_micros(400);
 
 /// The loop thread, `miolo-N`. Dropping it stops and joins it.
 pub struct LoopThread {
@@ -160,8 +168,19 @@ fn main(gate: &Gate, crank: &Crank) {
             let mut poller = crank.baton();
             while is_to_run() {
                 crank.turn(&mut poller, None)?;
+                rest_while_js_is_busy(crank);
             }
         }
         Ok(())
     });
+}
+
+/// Does not look for more while JavaScript has plenty to read: what happens meanwhile comes in one poll, where each event
+/// would have woken this thread, and would have had to wait for JavaScript all the same.
+fn rest_while_js_is_busy(crank: &Crank) {
+    let (head, tail) = crank.event_counts();
+    let unread = tail.wrapping_sub(head);
+    if unread >= PLENTY {
+        crank.wait_until_read(EACH.saturating_mul(unread).min(LONGEST_REST));
+    }
 }
