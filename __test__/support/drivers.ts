@@ -40,6 +40,9 @@ export const eachWay: Declare<RunStage> = declare<RunStage>(
 /** Declares one test for each driver, with loops run by `runSync`. */
 export const eachSync: Declare<RunStage> = declare<RunStage>(drivers.map(runningSync))
 
+/** Declares a test of the driver `thread`, with loops run by `run`: of what its native thread does. */
+export const onLoopThread: Declare<RunStage> = declare<RunStage>([running('thread')])
+
 function running(driver: Driver): Variant<RunStage> {
   return {
     suffix: driver,

@@ -19,7 +19,7 @@ export const LOOP_PARKED = 80
 export const ENTERED = 96
 /** Messages sent in the isolate that owns the loop; a count that wraps. JavaScript writes. */
 export const LOCAL_SENT = 112
-/** 1: the event ring was full, and the loop wants to be woken when there is room. */
+/** 1: the loop wants to be woken when JavaScript has read: the event ring was full, or has plenty. */
 export const WANT_ROOM = 128
 /** 1: the loop has failed, and the binding can tell why; Rust writes. */
 export const FAULT = 144
