@@ -21,7 +21,7 @@ impl Clock {
         match *self {}
     }
 
-    pub fn set(&self, _left: Option<Duration>) {
+    pub fn set(&self, _left: Duration) {
         match *self {}
     }
 
@@ -54,10 +54,10 @@ mod timerfd {
             self.0.as_raw_fd()
         }
 
-        /// Sets it to go off when `left` has passed, or not at all; what it was set to before is forgotten.
-        pub fn set(&self, left: Option<Duration>) {
-            // All zeros would mean never.
-            let left = left.map_or(Duration::ZERO, |left| left.max(Duration::from_nanos(1)));
+        /// Sets it to go off when `left` has passed; what it was set to before is forgotten.
+        pub fn set(&self, left: Duration) {
+            // Zero would mean never.
+            let left = left.max(Duration::from_nanos(1));
             let once = libc::itimerspec {
                 it_interval: libc::timespec {
                     tv_sec: 0,

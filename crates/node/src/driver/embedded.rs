@@ -244,23 +244,24 @@ impl Watch {
             Some(_) => self.crank.next_deadline(),
             None => None,
         };
-        if next != self.armed.replace(next) {
+        // It is not put off or turned off: to be called for nothing now and then costs less than to be exact about timeouts
+        // that hardly ever come to pass, such as those of requests.
+        if let Some(next) = next
+            && self.armed.get().is_none_or(|armed| next < armed)
+        {
+            self.armed.set(Some(next));
             self.set_alarm(next);
         }
     }
 
-    /// Has libuv call at `deadline`, or not.
-    fn set_alarm(&self, deadline: Option<Instant>) {
-        let left = deadline.map(|it| it.saturating_duration_since(Instant::now()));
+    /// Has libuv call at `deadline`.
+    fn set_alarm(&self, deadline: Instant) {
+        let left = deadline.saturating_duration_since(Instant::now());
         if let Some(clock) = &self.clock {
             return clock.set(left);
         }
         // SAFETY: the handle is open, and a timer; the loop is that of this thread.
         unsafe {
-            let Some(left) = left else {
-                (self.uv.uv_timer_stop)(self.alarm);
-                return;
-            };
             (self.uv.uv_update_time)(self.uv_loop);
             // At least one: see `arm`.
             let milliseconds = left.as_nanos().div_ceil(1_000_000).max(1) as u64;
@@ -290,9 +291,15 @@ impl Watch {
         self.arm();
     }
 
-    fn turn_at_deadline(&self) {
+    /// The alarm has gone off: turns the loop, if there is a timeout left for which it did.
+    fn on_alarm(&self) {
         self.armed.set(None);
-        self.turn();
+        let next = self.crank.next_deadline();
+        if next.is_some_and(|it| it <= Instant::now()) {
+            self.turn();
+        } else {
+            self.arm();
+        }
     }
 
     fn call_pump(&self) {
@@ -388,7 +395,7 @@ unsafe extern "C" fn on_readable(handle: *mut uv::Handle, _status: c_int, _event
 
 unsafe extern "C" fn on_timer(handle: *mut uv::Handle) {
     // SAFETY: libuv calls back only while the handle is open.
-    unsafe { watch(handle) }.turn_at_deadline();
+    unsafe { watch(handle) }.on_alarm();
 }
 
 unsafe extern "C" fn on_clock(handle: *mut uv::Handle, _status: c_int, _events: c_int) {
@@ -397,7 +404,7 @@ unsafe extern "C" fn on_clock(handle: *mut uv::Handle, _status: c_int, _events: 
     if let Some(clock) = &watch.clock {
         clock.hear();
     }
-    watch.turn_at_deadline();
+    watch.on_alarm();
 }
 
 unsafe extern "C" fn on_idle(handle: *mut uv::Handle) {
