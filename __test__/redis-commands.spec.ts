@@ -107,7 +107,9 @@ const OK = '+OK\r\n'
 const NIL = '$-1\r\n'
 const WRONG_TYPE = '-WRONGTYPE Operation against a key holding the wrong kind of value\r\n'
 const NOT_AN_INTEGER = '-ERR value is not an integer or out of range\r\n'
+const NOT_A_COUNT = '-ERR value is out of range, must be positive\r\n'
 const SYNTAX = '-ERR syntax error\r\n'
+const NOT_BOTH = '-ERR NX and XX, GT or LT options at the same time are not compatible\r\n'
 const BINARY = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte)).toString('latin1')
 
 const arity = (name: string): string => `-ERR wrong number of arguments for '${name}' command\r\n`
@@ -210,6 +212,19 @@ const conversation: [words: (string | number)[], reply: string][] = [
   [['RPOP', 'l'], bulk('b')],
   [['RPOP', 'l'], NIL],
   [['EXISTS', 'l'], ':0\r\n'],
+  [['LPOP', 'l', 1], '*-1\r\n'],
+  [['RPUSH', 'l', 'a', 'b', 'c', 'd', 'e'], ':5\r\n'],
+  [['LPOP', 'l', 2], array('a', 'b')],
+  [['RPOP', 'l', 2], array('e', 'd')],
+  [['LPOP', 'l', 0], '*0\r\n'],
+  ...['-1', 'x', '', '01', '1.5', '9223372036854775808'].map((count): [string[], string] => [
+    ['LPOP', 'l', count],
+    NOT_A_COUNT,
+  ]),
+  [['RPOP', 'l', 'x', 'y'], arity('rpop')],
+  [['LPOP', 'a', 1], WRONG_TYPE],
+  [['RPOP', 'l', '9223372036854775807'], array('c')],
+  [['EXISTS', 'l'], ':0\r\n'],
 
   [['SADD', 's', 'x', 'y', 'x'], ':2\r\n'],
   [['SADD', 's', 'y'], ':0\r\n'],
@@ -245,6 +260,32 @@ const conversation: [words: (string | number)[], reply: string][] = [
   [['TTL', 'nope'], ':-2\r\n'],
   [['EXPIRE', 'nope', 100], ':0\r\n'],
   [['EXPIRE', 'a', 'x'], NOT_AN_INTEGER],
+  [['EXPIRE', 'a', 10, 'XX'], ':0\r\n'],
+  [['EXPIRE', 'a', 10, 'GT'], ':0\r\n'],
+  [['EXPIRE', 'a', 10, 'XX', 'LT'], ':0\r\n'],
+  [['TTL', 'a'], ':-1\r\n'],
+  [['EXPIRE', 'a', 10, 'lt'], ':1\r\n'],
+  [['PERSIST', 'a'], ':1\r\n'],
+  [['EXPIRE', 'a', 10, 'nx'], ':1\r\n'],
+  [['EXPIRE', 'a', 20, 'NX'], ':0\r\n'],
+  [['EXPIRE', 'a', 5, 'GT'], ':0\r\n'],
+  [['PEXPIRE', 'a', 20_000, 'GT', 'XX'], ':1\r\n'],
+  [['EXPIRE', 'a', 30, 'LT'], ':0\r\n'],
+  [['TTL', 'a'], ':20\r\n'],
+  [['EXPIRE', 'a', 15, 'LT', 'LT'], ':1\r\n'],
+  [['EXPIRE', 'a', -1, 'GT'], ':0\r\n'],
+  [['TTL', 'a'], ':15\r\n'],
+  [['EXPIRE', 'nope', 10, 'NX'], ':0\r\n'],
+  [['EXPIRE', 'a', 10, 'nope'], '-ERR Unsupported option nope\r\n'],
+  ...['XX', 'GT', 'LT'].map((option): [(string | number)[], string] => [
+    ['EXPIRE', 'a', 10, option, 'NX'],
+    NOT_BOTH,
+  ]),
+  [
+    ['EXPIRE', 'a', 'x', 'GT', 'LT'],
+    '-ERR GT and LT options at the same time are not compatible\r\n',
+  ],
+  [['PERSIST', 'a'], ':1\r\n'],
   [['EXPIRE', 'a', '9223372036854775807'], "-ERR invalid expire time in 'expire' command\r\n"],
   [['PEXPIRE', 'a', 1500], ':1\r\n'],
   [['TTL', 'a'], ':2\r\n'],

@@ -193,6 +193,7 @@ const WRONG_TYPE = new CommandError(
 )
 const NOT_AN_INTEGER = new CommandError('ERR value is not an integer or out of range')
 const OVERFLOW = new CommandError('ERR increment or decrement would overflow')
+const NOT_A_COUNT = new CommandError('ERR value is out of range, must be positive')
 const SYNTAX = new CommandError('ERR syntax error')
 const NO_MEMORY = "OOM command not allowed when used memory > 'maxmemory'."
 
@@ -225,6 +226,7 @@ function printable({ bytes, starts, ends }: Requests, index: number, length: num
 const OK = Buffer.from('+OK\r\n')
 const PONG = Buffer.from('+PONG\r\n')
 const NIL = Buffer.from('$-1\r\n')
+const NO_ARRAY = Buffer.from('*-1\r\n')
 const NONE = Buffer.from('+none\r\n')
 
 type Run = (client: Session) => void
@@ -255,8 +257,8 @@ const commands: Record<string, [arity: number, run: Run]> = {
   del: [-2, del],
   exists: [-2, exists],
   type: [2, type],
-  expire: [3, (client) => expire(client, 'expire', 1000)],
-  pexpire: [3, (client) => expire(client, 'pexpire', 1)],
+  expire: [-3, (client) => expire(client, 'expire', 1000)],
+  pexpire: [-3, (client) => expire(client, 'pexpire', 1)],
   ttl: [2, (client) => ttl(client, 1000)],
   pttl: [2, (client) => ttl(client, 1)],
   persist: [2, persist],
@@ -277,8 +279,8 @@ const commands: Record<string, [arity: number, run: Run]> = {
   // Lists.
   lpush: [-3, lpush],
   rpush: [-3, rpush],
-  lpop: [2, (client) => pop(client, (list) => list.shift())],
-  rpop: [2, (client) => pop(client, (list) => list.pop())],
+  lpop: [-2, (client) => pop(client, 'lpop', (list) => list.shift())],
+  rpop: [-2, (client) => pop(client, 'rpop', (list) => list.pop())],
   llen: [2, (client) => client.replies.integer(listOf(client.find(1))?.length ?? 0)],
   lrange: [4, lrange],
 
@@ -437,10 +439,39 @@ function milliseconds(time: number | bigint, unit: number, name: string): number
 }
 
 function expire(client: Session, name: string, unit: number): void {
+  const { store } = client
+  const allows = expireOptions(client.requests)
   const ms = milliseconds(client.integer(2), unit, name)
   const key = client.find(1)
-  if (key !== null) client.store.expireIn(key, ms)
-  client.replies.integer(key === null ? 0 : 1)
+  const expires = key !== null && allows(ms, store.remaining(key))
+  if (expires) store.expireIn(key, ms)
+  client.replies.integer(expires ? 1 : 0)
+}
+
+/** What EXPIRE's options say of a key that is to go in `ms`, and would go in `current`; −1: it stays. */
+function expireOptions(requests: Requests): (ms: number, current: number) => boolean {
+  let [nx, xx, gt, lt] = [false, false, false, false]
+  for (let index = 3; index < requests.count; index++) {
+    if (requests.is(index, 'nx')) nx = true
+    else if (requests.is(index, 'xx')) xx = true
+    else if (requests.is(index, 'gt')) gt = true
+    else if (requests.is(index, 'lt')) lt = true
+    else throw new CommandError(`ERR Unsupported option ${printable(requests, index, 128)}`)
+  }
+  if (nx && (xx || gt || lt)) throw incompatible('NX and XX, GT or LT')
+  if (gt && lt) throw incompatible('GT and LT')
+  return (ms, current) => {
+    const stays = current < 0
+    if (nx && !stays) return false
+    if (xx && stays) return false
+    // What stays goes later than all that goes.
+    if (gt && (stays || ms <= current)) return false
+    return !lt || stays || ms < current
+  }
+}
+
+function incompatible(options: string): CommandError {
+  return new CommandError(`ERR ${options} options at the same time are not compatible`)
 }
 
 function ttl(client: Session, unit: number): void {
@@ -629,12 +660,26 @@ function rpush(client: Session): void {
   replies.integer(list.length)
 }
 
-function pop(client: Session, from: (list: List) => string | undefined): void {
+function pop(client: Session, name: string, from: (list: List) => string | undefined): void {
+  const { requests, replies } = client
+  if (requests.count > 3) return replies.error(wrongArity(name))
+  const count = requests.count === 3 ? countOf(requests.text(2)) : undefined
   const key = client.find(1)
   const list = listOf(key)
-  replyString(client, list === null ? null : from(list))
+  if (count === undefined) replyString(client, list === null ? null : from(list))
+  else if (list === null) replies.encoded(NO_ARRAY)
+  else {
+    const popped = Math.min(count, list.length)
+    replies.array(popped)
+    for (let index = 0; index < popped; index++) replies.bulk(from(list) as string)
+  }
   // There are no empty lists, sets or hashes; what loses its last member is no key any more.
   if (key !== null && list?.length === 0) client.store.delete(key)
+}
+
+function countOf(text: string): number {
+  if (!/^(0|[1-9][0-9]{0,18})$/.test(text) || !is64Bits(BigInt(text))) throw NOT_A_COUNT
+  return Number(text)
 }
 
 function lrange(client: Session): void {
