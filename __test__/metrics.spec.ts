@@ -55,19 +55,33 @@ eachWay('events are counted by kind', async (t, stage) => {
   t.true(metrics.pollTimeMs > 0)
 })
 
-eachWay('the ring is as deep as what waits in it', async (t, { open, run }) => {
-  const loop = open<number>()
-  for (let timeout = 1; timeout <= 3; timeout++) loop.timeoutMs(timeout, 0)
-  // All are due by then, so they come in one batch.
-  compute(3)
+eachWay('the ring is as deep as what waits in it', async (t, stage) => {
+  const loop = stage.open<number>()
+  for (let token = 1; token <= 3; token++) {
+    const { client } = await pair(stage)
+    loop.register(client, token, EventSet.writable(), PollOpt.edge())
+  }
   const depths: number[] = []
-  await run(loop, {
-    timeout: (loop) => void depths.push(loop.metrics().ring.depth),
+  await stage.run(loop, {
+    ready: (loop) => void depths.push(loop.metrics().ring.depth),
     tick: (loop) => loop.shutdown(),
   })
-  // The timeouts and their tick, until all have been delivered.
+  // All are ready before the run, so they come in one batch, which waits with its tick until all have been delivered.
   t.deepEqual(depths, [4, 4, 4])
   t.like(loop.metrics().ring, { depth: 0, highWater: 4 })
+})
+
+eachWay('any number of timeouts that are due take one place in the ring', async (t, stage) => {
+  const loop = stage.open<number>()
+  for (let timeout = 1; timeout <= 300; timeout++) loop.timeoutMs(timeout, 0)
+  compute(3)
+  let delivered = 0
+  await stage.run(loop, {
+    timeout: () => void delivered++,
+    tick: (loop) => loop.shutdown(),
+  })
+  t.is(delivered, 300)
+  t.is(loop.metrics().ring.highWater, 2, 'and their tick another')
 })
 
 eachWay('a sleep is poll time, a slow callback is dispatch time', async (t, stage) => {

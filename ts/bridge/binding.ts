@@ -103,7 +103,6 @@ interface NativeSettings {
   notifyCapacity: number
   messagesPerTick: number
   timerTickMs: number
-  timerCapacity: number
   spinUs: number
   driver: number
 }

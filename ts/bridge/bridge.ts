@@ -122,7 +122,6 @@ export class Bridge<Timeout, Message> {
         notifyCapacity: config.notifyCapacity,
         messagesPerTick: config.messagesPerTick,
         timerTickMs: config.timerTickMs,
-        timerCapacity: config.timerCapacity,
         spinUs: config.spinUs,
         driver: DRIVERS[canEmbed ? config.driver : 'thread'],
       },
@@ -133,7 +132,7 @@ export class Bridge<Timeout, Message> {
     this.#events = new Events(this.#memory)
     this.#commands = new Commands(this.#memory, () => this.#flush())
     this.#entrance = new QueueEntrance(this.#words, config.notifyCapacity)
-    this.#timers = new Timers(config.timerCapacity)
+    this.#timers = new Timers(config.timerCapacity, config.timerTickMs)
     this.#keepTime(performance.now())
     this.#delivery = new Delivery({
       loop,
@@ -141,6 +140,7 @@ export class Bridge<Timeout, Message> {
       exit: new QueueExit(this.#words),
       commands: this.#commands,
       timers: this.#timers,
+      now: () => this.#now(),
       registrations: this.#registrations,
       local: this.#local,
       lanes: this.#lanes,
@@ -398,7 +398,7 @@ export class Bridge<Timeout, Message> {
 
   /**
    * Lets the native side see what was asked of it: messages first, so that a timeout that was set with them does not
-   * come before them.
+   * come before them. It is told of timeouts here alone: none could be delivered before.
    */
   #publish(): void {
     if (this.#sent !== this.#sentKnown) {
@@ -406,6 +406,7 @@ export class Bridge<Timeout, Message> {
       Atomics.store(this.#words, at.LOCAL_SENT, this.#sent)
       Atomics.store(this.#words, at.MAIL, 1)
     }
+    if (this.#timers.wantsCall()) this.#commands.callAt(this.#timers.takeCall())
     this.#commands.publish()
   }
 
@@ -435,20 +436,18 @@ export class Bridge<Timeout, Message> {
 
   setTimer(timeout: Timeout, delayMs: number): TimeoutHandle {
     if (this.#timers.isFull()) throw new TimerError(this.#config.timerCapacity)
-    const deadline = performance.now() + this.#clockOffset + delayMs
-    const slot = this.#timers.add(timeout)
-    this.#commands.setTimer(slot, this.#timers.generation(slot), deadline)
-    this.pumpSoon()
-    return this.#timers.handle(slot)
+    const handle = this.#timers.set(timeout, this.#now(), delayMs)
+    if (this.#timers.wantsCall()) this.pumpSoon()
+    return handle
   }
 
   clearTimer(handle: number): boolean {
-    const slot = this.#timers.find(handle)
-    if (slot < 0) return false
-    this.#commands.clearTimer(slot, this.#timers.generation(slot))
-    this.#timers.remove(slot)
-    this.pumpSoon()
-    return true
+    return this.#timers.clear(handle)
+  }
+
+  /** Milliseconds since the loop's epoch. */
+  #now(): number {
+    return performance.now() + this.#clockOffset
   }
 
   #keepTime(now: number): void {
@@ -616,7 +615,7 @@ export class Bridge<Timeout, Message> {
       events: {
         ready: count(at.METRIC_READY),
         notify: count(at.METRIC_NOTIFY),
-        timeout: count(at.METRIC_TIMEOUT),
+        timeout: this.#timers.delivered,
         interrupted: count(at.METRIC_INTERRUPTED),
       },
       doorbells: {
@@ -646,7 +645,7 @@ export class Bridge<Timeout, Message> {
     if (this.#run && !this.#isPumping) this.#finish(this.#run)
     native.loopClose(this.#native)
     // Whoever has the loop, or a Sender of it, is not to keep what it held.
-    this.#timers.clear()
+    this.#timers.clearAll()
     this.#local.clear()
     const followers = [...this.#followers.keys()]
     this.#followers.clear()

@@ -33,15 +33,11 @@ export class Commands {
     this.#flush = flush
   }
 
-  /** Asks for a timer whose deadline is `deadline` milliseconds after the loop's epoch. */
-  setTimer(slot: number, generation: number, deadline: number): void {
+  /** Asks for a timeout event `deadline` milliseconds after the loop's epoch, in place of the last one asked for. */
+  callAt(deadline: number): void {
     const index = this.#place()
     this.#floats[(index >> 1) + 1] = deadline
-    this.#write(index, at.COMMAND_SET_TIMER, slot, generation)
-  }
-
-  clearTimer(slot: number, generation: number): void {
-    this.#write(this.#place(), at.COMMAND_CLEAR_TIMER, slot, generation)
+    this.#write(index, at.COMMAND_CALL_AT, 0, 0)
   }
 
   rearm(slot: number, generation: number): void {

@@ -35,6 +35,8 @@ export interface Sources<Timeout, Message> {
   exit: QueueExit
   commands: Commands
   timers: Timers<Timeout>
+  /** Milliseconds since the loop's epoch. */
+  now(): number
   registrations: Registrations
   local: MessageQueue<Message>
   lanes: LaneReceiver[]
@@ -75,12 +77,17 @@ export class Delivery<Timeout, Message> {
    * goes on behind that record the next time.
    */
   deliver(handler: Handler<Timeout, Message>, deadline: number): Outcome {
-    const { events, connections } = this.#from
+    const { loop, events, timers, connections } = this.#from
     if (this.isClosed) return 'closed'
     try {
       for (;;) {
         if (this.#messages > 0) {
           this.#deliverMessages(handler)
+        } else if (timers.hasDue()) {
+          this.isMidBatch = true
+          // Also where there is no callback for it.
+          const timeout = timers.takeDue()
+          this.#returned(handler.timeout?.(loop, timeout))
         } else if (connections?.hasDue) {
           this.isMidBatch = true
           this.#returned(connections.deliverDue())
@@ -133,11 +140,10 @@ export class Delivery<Timeout, Message> {
         this.#from.lanes[slot]?.look()
         return
       case at.EVENT_TIMEOUT: {
-        if (!timers.isCurrent(slot, generation)) return
-        this.isMidBatch = true
-        // Also where there is no callback for it.
-        const timeout = timers.remove(slot)
-        this.#returned(handler.timeout?.(loop, timeout))
+        const now = events.argumentFloat()
+        if (!(now >= 0)) throw corrupt('the time of a timeout')
+        // What is not true makes none early.
+        timers.advance(Math.min(now, this.#from.now()))
         return
       }
       case at.EVENT_INTERRUPTED:

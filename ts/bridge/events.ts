@@ -6,6 +6,7 @@ import type { LoopMemory } from './memory.ts'
 
 export class Events {
   readonly #words: Int32Array
+  readonly #floats: Float64Array
   readonly #start: number
   readonly #mask: number
   readonly #readiness: number
@@ -16,6 +17,7 @@ export class Events {
 
   constructor(memory: LoopMemory) {
     this.#words = memory.words
+    this.#floats = memory.floats
     this.#start = memory.layout.eventRing
     this.#mask = memory.layout.eventRecords - 1
     this.#readiness = memory.layout.readiness
@@ -58,6 +60,11 @@ export class Events {
 
   argumentHigh(): number {
     return this.#words[this.#index + 3] as number
+  }
+
+  /** The argument as a float64. */
+  argumentFloat(): number {
+    return this.#floats[(this.#index >> 1) + 1] as number
   }
 
   /** Takes the readiness that has come together for a slot since it was last taken. */

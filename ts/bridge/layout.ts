@@ -55,20 +55,18 @@ export const METRIC_ITERATIONS = 240
 export const METRIC_READY = 242
 /** `notify` events. */
 export const METRIC_NOTIFY = 244
-/** `timeout` events. */
-export const METRIC_TIMEOUT = 246
 /** `interrupted` events. */
-export const METRIC_INTERRUPTED = 248
+export const METRIC_INTERRUPTED = 246
 /** Doorbells rung for JavaScript. */
-export const METRIC_DOORBELLS_TO_JS = 250
+export const METRIC_DOORBELLS_TO_JS = 248
 /** Doorbells rung for the loop. */
-export const METRIC_DOORBELLS_TO_LOOP = 252
+export const METRIC_DOORBELLS_TO_LOOP = 250
 /** The most records there have been in the event ring. */
-export const METRIC_EVENT_RING_HIGH_WATER = 254
+export const METRIC_EVENT_RING_HIGH_WATER = 252
 /** Nanoseconds spent in the poll. */
-export const METRIC_POLL_TIME_NS = 256
+export const METRIC_POLL_TIME_NS = 254
 /** How often the loop was handed over, from the one thread to the other. */
-export const METRIC_HANDOVERS = 258
+export const METRIC_HANDOVERS = 256
 
 // Records: generation << GENERATION_SHIFT | kind, slot, argument (two words, low word first)
 
@@ -87,7 +85,10 @@ export const GENERATION_MASK = 16777215
 export const EVENT_READY = 1
 /** Messages wait in a lane: slot is the lane, argument how many. */
 export const EVENT_NOTIFY = 2
-/** A timer (slot, generation) is due. */
+/**
+ * The time asked for by `COMMAND_CALL_AT` has come. Argument: what time it is, the bits of a float64,
+ * milliseconds since the loop's epoch.
+ */
 export const EVENT_TIMEOUT = 3
 /** The poll was interrupted. */
 export const EVENT_INTERRUPTED = 4
@@ -114,26 +115,24 @@ export const EVENT_SERVER_ERROR = 12
 // Kinds of commands, from JavaScript to the loop
 
 /**
- * Set a timer (slot, generation). Argument is its deadline: the bits of a float64,
- * milliseconds since the loop's epoch.
+ * Tell by `EVENT_TIMEOUT` when a time has come, in place of the last one asked for: then the first of
+ * JavaScript's timeouts is due. Argument as there.
  */
-export const COMMAND_SET_TIMER = 1
-/** Clear a timer (slot, generation). */
-export const COMMAND_CLEAR_TIMER = 2
+export const COMMAND_CALL_AT = 1
 /** Rearm a level-triggered registration (slot, generation) whose `ready` has been handled. */
-export const COMMAND_REARM = 3
+export const COMMAND_REARM = 2
 /** Send bytes on a connection: their position in the outbound arena (low word), how many. */
-export const COMMAND_WRITE = 4
+export const COMMAND_WRITE = 3
 /** End this side of a connection, once all is sent. */
-export const COMMAND_END = 5
+export const COMMAND_END = 4
 /** Close a connection for a reason (low word), of those below. */
-export const COMMAND_CLOSE = 6
+export const COMMAND_CLOSE = 5
 /** Read no more from a connection. */
-export const COMMAND_PAUSE = 7
+export const COMMAND_PAUSE = 6
 /** Read again. */
-export const COMMAND_RESUME = 8
+export const COMMAND_RESUME = 7
 /** Tell when few enough bytes wait on a connection. */
-export const COMMAND_WANT_DRAIN = 9
+export const COMMAND_WANT_DRAIN = 8
 
 // Readiness words: generation << GENERATION_SHIFT | bits, the bits those of EventSet
 
@@ -179,8 +178,6 @@ export const MAX_RECORDS = 16777216
 export const MAX_REGISTRATIONS = 16777216
 /** More messages than can wait: there is no loop to take them. */
 export const QUEUE_CLOSED = 1073741824
-/** The most timers. */
-export const MAX_TIMERS = 16777216
 
 // Lanes, LANE_WORDS apart in memory of their own: messages of Senders in other isolates
 

@@ -1,7 +1,8 @@
-/** The payloads of a loop's timeouts, and which of them are still to be delivered. */
+/** A loop's timeouts: their payloads, and when they are due. */
 
 import type { TimeoutHandle } from '../timeout-handle.ts'
 import { Slots } from './slots.ts'
+import { Wheel } from './wheel.ts'
 
 /** A handle is generation × 2^24 + slot, an exact integer below 2^53. */
 const SLOT_BITS = 24
@@ -15,24 +16,40 @@ const SLOT_SPAN = 2 ** SLOT_BITS
 const PAGE_BITS = 14
 const PAGE_MASK = 2 ** PAGE_BITS - 1
 
+/** What the wheel counts: halves of the finest tick, so that rounding makes no timeout later than a setTimeout. */
+const STEPS_PER_MS = 2
+
 export class Timers<Timeout> {
+  /** How many have been taken for delivery. */
+  delivered = 0
   readonly #slots: Slots
   readonly #pages: (Timeout | undefined)[][] = []
+  readonly #wheel: Wheel
+  /** Deadlines are rounded up to so many steps. */
+  readonly #tick: number
+  /** When the native side is to call, by its timeout event. In milliseconds, as all times below. */
+  #callAt = Infinity
 
-  constructor(capacity: number) {
+  constructor(capacity: number, tickMs: number) {
     this.#slots = new Slots(capacity, GENERATION_BITS)
+    this.#wheel = new Wheel(capacity)
+    this.#tick = tickMs === 1 ? 1 : tickMs * STEPS_PER_MS
   }
 
   isFull(): boolean {
     return this.#slots.used === this.#slots.capacity
   }
 
-  /** Takes a slot for a payload. */
-  add(payload: Timeout): number {
+  /** Sets a timeout. The time is given in milliseconds since the loop's epoch; the deadline is rounded up. */
+  set(payload: Timeout, now: number, delayMs: number): TimeoutHandle {
+    // A call that should have come is asked for again, in case that somebody has overwritten it.
+    if (this.#callAt < now) this.#callAt = Infinity
     const slot = this.#slots.take()
     const page = this.#pages[slot >> PAGE_BITS] ?? this.#addPage()
     page[slot & PAGE_MASK] = payload
-    return slot
+    const step = Math.ceil((now + delayMs) * STEPS_PER_MS)
+    this.#wheel.set(slot, this.#tick === 1 ? step : Math.ceil(step / this.#tick) * this.#tick)
+    return ((this.#slots.generations[slot] as number) * SLOT_SPAN + slot) as TimeoutHandle
   }
 
   /** The first page grows as it is filled, since most loops have few timeouts. */
@@ -44,34 +61,48 @@ export class Timers<Timeout> {
     return page
   }
 
-  generation(slot: number): number {
-    return this.#slots.generations[slot] as number
-  }
-
-  handle(slot: number): TimeoutHandle {
-    return (this.generation(slot) * SLOT_SPAN + slot) as TimeoutHandle
-  }
-
-  /** The slot of a handle whose timeout is still to come; −1 for every other number. */
-  find(handle: number): number {
+  /** Takes back a timeout that is still to be delivered; false for every other number. */
+  clear(handle: number): boolean {
     const generation = Math.floor(handle / SLOT_SPAN)
     const slot = handle - generation * SLOT_SPAN
-    return (generation & 1) === 1 && this.#slots.generations[slot] === generation ? slot : -1
+    if ((generation & 1) !== 1 || this.#slots.generations[slot] !== generation) return false
+    this.#wheel.remove(slot)
+    this.#release(slot)
+    return true
   }
 
-  /** Whether the record's 24 bits of generation are those of a timeout that is still to come. */
-  isCurrent(slot: number, generation: number): boolean {
-    const current = this.#slots.generations[slot]
-    return current !== undefined && (current & 1) === 1 && (current & 0xffffff) === generation
+  /** Whether the native side is to call earlier than it knows. It is not put off: see docs/bridge.md. */
+  wantsCall(): boolean {
+    return this.#wheel.earliest / STEPS_PER_MS < this.#callAt
+  }
+
+  /** When it is to call, which it is asked now. */
+  takeCall(): number {
+    return (this.#callAt = this.#wheel.earliest / STEPS_PER_MS)
+  }
+
+  /** The native side has called: makes those due whose deadline is not after `now`. */
+  advance(now: number): void {
+    this.#callAt = Infinity
+    this.#wheel.advance(Math.floor(now * STEPS_PER_MS))
+  }
+
+  hasDue(): boolean {
+    return this.#wheel.hasDue()
+  }
+
+  /** Takes out the first of those that are due, of which there is one: its payload. */
+  takeDue(): Timeout {
+    this.delivered++
+    return this.#release(this.#wheel.takeDue())
   }
 
   /** Lets go of all payloads; the loop is closed. */
-  clear(): void {
+  clearAll(): void {
     this.#pages.length = 0
   }
 
-  /** Takes a timeout out: its payload. */
-  remove(slot: number): Timeout {
+  #release(slot: number): Timeout {
     const page = this.#pages[slot >> PAGE_BITS] as (Timeout | undefined)[]
     const payload = page[slot & PAGE_MASK] as Timeout
     page[slot & PAGE_MASK] = undefined

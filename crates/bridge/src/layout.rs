@@ -96,20 +96,18 @@ table! {
         METRIC_READY: usize = METRICS + 2;
         /// `notify` events.
         METRIC_NOTIFY: usize = METRICS + 4;
-        /// `timeout` events.
-        METRIC_TIMEOUT: usize = METRICS + 6;
         /// `interrupted` events.
-        METRIC_INTERRUPTED: usize = METRICS + 8;
+        METRIC_INTERRUPTED: usize = METRICS + 6;
         /// Doorbells rung for JavaScript.
-        METRIC_DOORBELLS_TO_JS: usize = METRICS + 10;
+        METRIC_DOORBELLS_TO_JS: usize = METRICS + 8;
         /// Doorbells rung for the loop.
-        METRIC_DOORBELLS_TO_LOOP: usize = METRICS + 12;
+        METRIC_DOORBELLS_TO_LOOP: usize = METRICS + 10;
         /// The most records there have been in the event ring.
-        METRIC_EVENT_RING_HIGH_WATER: usize = METRICS + 14;
+        METRIC_EVENT_RING_HIGH_WATER: usize = METRICS + 12;
         /// Nanoseconds spent in the poll.
-        METRIC_POLL_TIME_NS: usize = METRICS + 16;
+        METRIC_POLL_TIME_NS: usize = METRICS + 14;
         /// How often the loop was handed over, from the one thread to the other.
-        METRIC_HANDOVERS: usize = METRICS + 18;
+        METRIC_HANDOVERS: usize = METRICS + 16;
     }
     "Records: generation << GENERATION_SHIFT | kind, slot, argument (two words, low word first)" {
         /// Words of a record.
@@ -126,7 +124,8 @@ table! {
         EVENT_READY: u8 = 1;
         /// Messages wait in a lane: slot is the lane, argument how many.
         EVENT_NOTIFY: u8 = 2;
-        /// A timer (slot, generation) is due.
+        /// The time asked for by `COMMAND_CALL_AT` has come. Argument: what time it is, the bits of a float64,
+        /// milliseconds since the loop's epoch.
         EVENT_TIMEOUT: u8 = 3;
         /// The poll was interrupted.
         EVENT_INTERRUPTED: u8 = 4;
@@ -149,25 +148,23 @@ table! {
         EVENT_SERVER_ERROR: u8 = 12;
     }
     "Kinds of commands, from JavaScript to the loop" {
-        /// Set a timer (slot, generation). Argument is its deadline: the bits of a float64,
-        /// milliseconds since the loop's epoch.
-        COMMAND_SET_TIMER: u8 = 1;
-        /// Clear a timer (slot, generation).
-        COMMAND_CLEAR_TIMER: u8 = 2;
+        /// Tell by `EVENT_TIMEOUT` when a time has come, in place of the last one asked for: then the first of
+        /// JavaScript's timeouts is due. Argument as there.
+        COMMAND_CALL_AT: u8 = 1;
         /// Rearm a level-triggered registration (slot, generation) whose `ready` has been handled.
-        COMMAND_REARM: u8 = 3;
+        COMMAND_REARM: u8 = 2;
         /// Send bytes on a connection: their position in the outbound arena (low word), how many.
-        COMMAND_WRITE: u8 = 4;
+        COMMAND_WRITE: u8 = 3;
         /// End this side of a connection, once all is sent.
-        COMMAND_END: u8 = 5;
+        COMMAND_END: u8 = 4;
         /// Close a connection for a reason (low word), of those below.
-        COMMAND_CLOSE: u8 = 6;
+        COMMAND_CLOSE: u8 = 5;
         /// Read no more from a connection.
-        COMMAND_PAUSE: u8 = 7;
+        COMMAND_PAUSE: u8 = 6;
         /// Read again.
-        COMMAND_RESUME: u8 = 8;
+        COMMAND_RESUME: u8 = 7;
         /// Tell when few enough bytes wait on a connection.
-        COMMAND_WANT_DRAIN: u8 = 9;
+        COMMAND_WANT_DRAIN: u8 = 8;
     }
     "Readiness words: generation << GENERATION_SHIFT | bits, the bits those of EventSet" {
         /// Readable.
@@ -210,8 +207,6 @@ table! {
         MAX_REGISTRATIONS: u32 = 1 << 24;
         /// More messages than can wait: there is no loop to take them.
         QUEUE_CLOSED: u32 = 1 << 30;
-        /// The most timers.
-        MAX_TIMERS: u32 = 1 << 24;
     }
     "Lanes, LANE_WORDS apart in memory of their own: messages of Senders in other isolates" {
         /// How many lanes there are.

@@ -350,6 +350,11 @@ impl<H: Handler> EventLoop<H> {
         self.timers.next_deadline()
     }
 
+    /// The moment that the ticks are counted from to which deadlines are rounded up.
+    pub fn epoch(&self) -> Instant {
+        self.timers.epoch()
+    }
+
     /// Calls the callbacks of one iteration, in order, `tick` last.
     ///
     /// `poller` brings what its last [`wait`](Poller::wait) collected, which is taken out of it before

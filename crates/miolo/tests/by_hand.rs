@@ -144,6 +144,8 @@ fn prepare_says_how_long_to_sleep() {
     let sleep = event_loop.prepare(None, ROOM).unwrap();
     let deadline = event_loop.next_deadline().unwrap();
     assert!(deadline >= now + Duration::from_secs(60));
+    let since = deadline - event_loop.epoch();
+    assert_eq!(since.subsec_nanos() % 500_000, 0, "a whole step");
     assert!(deadline < now + Duration::from_secs(60) + Duration::from_millis(2));
     assert!(sleep <= Duration::from_secs(61) && sleep > Duration::from_secs(1));
     assert_eq!(event_loop.prepare(second, ROOM), second);

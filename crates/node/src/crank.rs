@@ -19,10 +19,10 @@ use miolo_bridge::{Layout, Parking, Unpublished, Words, layout};
 #[cfg(unix)]
 use crate::bell::Bell;
 use crate::doorbell::Doorbell;
-use crate::forwarder::Forwarder;
+use crate::forwarder::{Forwarder, ROOM};
 
-/// One for each connection, and some for listeners.
-const TIMERS_OF_CONNECTIONS: usize = layout::MAX_CONNECTIONS + 1024;
+/// One for each connection, some for listeners, and one for all of JavaScript's timeouts.
+const TIMERS: usize = layout::MAX_CONNECTIONS + 1024;
 
 /// What TypeScript configures, checked there.
 pub struct Settings {
@@ -30,7 +30,6 @@ pub struct Settings {
     pub notify_capacity: u32,
     pub messages_per_tick: u32,
     pub timer_tick: Duration,
-    pub timer_capacity: u32,
     pub spin: Duration,
 }
 
@@ -117,10 +116,10 @@ impl Crank {
             .notify_capacity(2 * layout::LANES + 2)
             .messages_per_tick(usize::MAX)
             .timer_tick_ms(settings.timer_tick.as_millis() as u64)
-            // Connections have timers, too; TypeScript counts its own.
-            .timer_capacity(settings.timer_capacity as usize + TIMERS_OF_CONNECTIONS);
+            .timer_capacity(TIMERS);
         let mut event_loop = EventLoop::configured(config)?;
-        let epoch = Instant::now();
+        // JavaScript rounds deadlines up to the same ticks.
+        let epoch = event_loop.epoch();
         let registrar = event_loop.registrar();
         let wakeup = event_loop.wakeup();
         let poller = event_loop
@@ -221,10 +220,9 @@ impl Crank {
         if state.forwarder.has_news() {
             state.forwarder.take_in(&mut state.event_loop);
         }
-        let room = state.forwarder.room();
         let done = state
             .event_loop
-            .dispatch(Some(poller), &mut state.forwarder, room);
+            .dispatch(Some(poller), &mut state.forwarder, ROOM);
         state.count(&done);
         state
             .forwarder
@@ -267,8 +265,7 @@ impl Crank {
                 return Some(Duration::ZERO);
             }
             let (free, starved) = (state.forwarder.free(), state.forwarder.is_starved());
-            let room = state.forwarder.room();
-            let sleep = state.event_loop.prepare(timeout, room);
+            let sleep = state.event_loop.prepare(timeout, ROOM);
             if sleep == Some(Duration::ZERO) {
                 return sleep;
             }
@@ -427,8 +424,7 @@ impl Crank {
             }
             let due = earliest.is_some_and(|deadline| deadline <= Instant::now());
             if state.forwarder.has_posted() || due {
-                let room = state.forwarder.room();
-                let done = state.event_loop.dispatch(None, &mut state.forwarder, room);
+                let done = state.event_loop.dispatch(None, &mut state.forwarder, ROOM);
                 state.count(&done);
             }
             if !state.forwarder.has_backlog() {

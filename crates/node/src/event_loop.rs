@@ -95,7 +95,6 @@ pub struct LoopSettings {
     pub notify_capacity: u32,
     pub messages_per_tick: u32,
     pub timer_tick_ms: u32,
-    pub timer_capacity: u32,
     pub spin_us: u32,
     /// One of the `DRIVER_…` numbers.
     pub driver: u32,
@@ -125,7 +124,6 @@ pub fn loop_open(
         notify_capacity: settings.notify_capacity,
         messages_per_tick: settings.messages_per_tick,
         timer_tick: Duration::from_millis(settings.timer_tick_ms.into()),
-        timer_capacity: settings.timer_capacity,
         spin: Duration::from_micros(settings.spin_us.into()),
     };
     let crank = match Crank::new(settings_of_crank, memory.words()) {

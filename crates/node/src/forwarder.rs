@@ -14,20 +14,25 @@ use crate::outlet::Outlet;
 /// The lane number of the messages that the owner's isolate sends to itself.
 pub const LOCAL: u32 = layout::LANES as u32;
 
-/// What a timer of the loop stands for: JavaScript's slot and generation, or, with the highest bit, a connection's.
-pub struct Timed(u64);
-
-const OF_CONNECTIONS: u64 = 1 << 63;
-
-/// How many timers may come due in one iteration where the ring is full: connections' limits, which need no record, are
-/// among them.
-const LATE_AT_ONCE: usize = 1024;
+/// What a timer of the loop stands for.
+pub enum Timed {
+    /// The first of JavaScript's timeouts is due.
+    Call,
+    /// One of a connection is.
+    Connection(ConnectionTimeout),
+}
 
 impl From<ConnectionTimeout> for Timed {
     fn from(timeout: ConnectionTimeout) -> Self {
-        Self(timeout.to_bits() | OF_CONNECTIONS)
+        Self::Connection(timeout)
     }
 }
+
+/// Readiness and timeouts can wait here for room in the ring, and messages are counted.
+pub const ROOM: Room = Room {
+    messages: usize::MAX,
+    timeouts: usize::MAX,
+};
 
 /// Messages of one sender that one iteration has counted.
 pub struct Batch {
@@ -57,12 +62,10 @@ pub struct Forwarder {
     capacity: u32,
     /// Ready registrations whose record found the ring full. Each is there at most once.
     deferred: VecDeque<(u32, u32)>,
-    /// JavaScript's timers that have come due, whose record found the ring full.
-    late: VecDeque<(u32, u32)>,
-    /// What had room last were messages: the next is for late timers.
-    lates_turn: bool,
-    /// The loop's handle of each of JavaScript's timers, by slot, and its generation.
-    timers: Vec<Option<(Timeout, u32)>>,
+    /// When JavaScript is to be called for its timeouts.
+    call: Option<Timeout>,
+    /// It was to be called, and found the ring full.
+    late: bool,
     /// The earliest deadline that JavaScript has set since this was last taken.
     earliest: Option<Instant>,
     /// The loop's name of each of JavaScript's registrations, by slot, and their generation.
@@ -112,9 +115,8 @@ impl Forwarder {
             messages_per_tick,
             capacity,
             deferred: VecDeque::new(),
-            late: VecDeque::new(),
-            lates_turn: false,
-            timers: Vec::new(),
+            call: None,
+            late: false,
             earliest: None,
             registrations: Vec::new(),
             inboxes: vec![Inbox {
@@ -194,15 +196,8 @@ impl Forwarder {
     pub fn take_in(&mut self, event_loop: &mut EventLoop<Self>) {
         self.write_deferred();
         self.obey(event_loop);
-        if self.lates_turn {
-            self.write_late();
-        }
         if self.memory.get(layout::MAIL).load(Ordering::SeqCst) != 0 {
             self.count_messages(event_loop);
-        }
-        // Otherwise timeouts come behind them, with the tick.
-        if !self.has_posted() {
-            self.write_late();
         }
         self.outlet.finish_batch();
     }
@@ -237,7 +232,7 @@ impl Forwarder {
     pub fn is_starved(&self) -> bool {
         self.interrupted
             || !self.deferred.is_empty()
-            || !self.late.is_empty()
+            || self.late
             || !self.outlet.has_room()
             || self
                 .connections
@@ -251,9 +246,8 @@ impl Forwarder {
         let outlet = &mut self.outlet;
         let connections = self.connections.as_mut();
         outlet.free() > free
-            || (self.interrupted && outlet.has_room())
+            || ((self.interrupted || self.late) && outlet.has_room())
             || (!self.deferred.is_empty() && outlet.has_room_to_spare())
-            || (!self.late.is_empty() && outlet.has_room())
             || connections.is_some_and(|it| it.is_fed(outlet))
     }
 
@@ -280,14 +274,6 @@ impl Forwarder {
         connections.is_some_and(|it| it.wants_turn() || it.is_fed(outlet))
     }
 
-    /// What the next iteration may hand over. Readiness and timeouts can wait here for room, and messages are counted.
-    pub fn room(&self) -> Room {
-        Room {
-            messages: usize::MAX,
-            timeouts: LATE_AT_ONCE.max(self.free() / 2),
-        }
-    }
-
     /// Records that are neither used nor promised.
     pub fn free(&self) -> usize {
         self.outlet.free()
@@ -308,7 +294,7 @@ impl Forwarder {
         if let Some(connections) = &mut self.connections {
             connections.write_deferred(&mut self.outlet);
         }
-        if !self.interrupted && self.deferred.is_empty() {
+        if !self.interrupted && !self.late && self.deferred.is_empty() {
             return;
         }
         if self.interrupted && self.outlet.can_write() {
@@ -321,32 +307,16 @@ impl Forwarder {
             };
             self.write(layout::EVENT_READY, generation, slot, 0);
         }
-    }
-
-    /// Writes the timeouts that wait for a record, in their order, into half of the room.
-    fn write_late(&mut self) {
-        let rest = self.free() / 2;
-        while self.free() > rest && !self.late.is_empty() && self.outlet.can_write() {
-            if let Some((slot, generation)) = self.late.pop_front()
-                && is_set(&self.timers, slot, generation)
-            {
-                self.write(layout::EVENT_TIMEOUT, generation, slot, 0);
-                self.lates_turn = false;
-            }
+        if self.late && self.outlet.can_write() {
+            self.late = false;
+            self.write_timeout();
         }
     }
 
-    /// Keeps a timeout until there is room. Those that JavaScript has cleared meanwhile must not become many.
-    fn push_late(&mut self, slot: u32, generation: u32) {
-        self.late.push_back((slot, generation));
-        if self.late.len() > 2 * self.timers.len() {
-            let timers = &self.timers;
-            self.late
-                .retain(|&(slot, generation)| is_set(timers, slot, generation));
-            if self.late.len() > self.timers.len() {
-                self.outlet.corrupt("a timer's generation");
-            }
-        }
+    /// Calls JavaScript for those of its timeouts that are due by now.
+    fn write_timeout(&mut self) {
+        let now = self.epoch.elapsed().as_secs_f64() * 1e3;
+        self.write(layout::EVENT_TIMEOUT, 0, 0, now.to_bits());
     }
 
     fn obey(&mut self, event_loop: &mut EventLoop<Self>) {
@@ -369,28 +339,17 @@ impl Forwarder {
     fn obey_one(&mut self, event_loop: &mut EventLoop<Self>, command: Record) {
         let slot = command.slot as usize;
         match command.kind {
-            layout::COMMAND_SET_TIMER => {
+            layout::COMMAND_CALL_AT => {
                 let Some(deadline) = self.instant(f64::from_bits(command.argument)) else {
                     return self.outlet.corrupt("a deadline");
                 };
-                if command.slot >= layout::MAX_TIMERS {
-                    return self.outlet.corrupt("a timer's slot");
-                }
-                let name = Timed(pack(command.slot, command.generation));
                 self.earliest = Some(self.earliest.map_or(deadline, |at| at.min(deadline)));
-                match event_loop.timeout_at(name, deadline) {
-                    Ok(timer) => {
-                        if slot >= self.timers.len() {
-                            self.timers.resize(slot + 1, None);
-                        }
-                        self.timers[slot] = Some((timer, command.generation));
-                    }
-                    Err(_) => self.outlet.corrupt("more timers than the capacity"),
+                if let Some(call) = self.call.take() {
+                    event_loop.clear_timeout(call);
                 }
-            }
-            layout::COMMAND_CLEAR_TIMER => {
-                if let Some((timer, _)) = self.timers.get_mut(slot).and_then(Option::take) {
-                    event_loop.clear_timeout(timer);
+                match event_loop.timeout_at(Timed::Call, deadline) {
+                    Ok(call) => self.call = Some(call),
+                    Err(error) => self.outlet.fail(error.to_string()),
                 }
             }
             layout::COMMAND_REARM => {
@@ -516,25 +475,25 @@ impl Handler for Forwarder {
     fn notify(&mut self, _: &mut EventLoop<Self>, batch: Batch) {
         self.outlet.promised -= 1;
         self.counted -= batch.count as usize;
-        self.lates_turn = true;
         self.add(layout::METRIC_NOTIFY, batch.count.into());
         self.write(layout::EVENT_NOTIFY, 0, batch.lane, u64::from(batch.count));
     }
 
-    fn timeout(&mut self, event_loop: &mut EventLoop<Self>, Timed(name): Timed) {
-        if name & OF_CONNECTIONS != 0 {
-            if let Some(connections) = &mut self.connections {
-                let timeout = ConnectionTimeout::from_bits(name & !OF_CONNECTIONS);
-                connections.timeout(event_loop, timeout, &mut self.outlet);
+    fn timeout(&mut self, event_loop: &mut EventLoop<Self>, timed: Timed) {
+        match timed {
+            Timed::Call => {
+                self.call = None;
+                if self.outlet.has_room() {
+                    self.write_timeout();
+                } else {
+                    self.late = true;
+                }
             }
-            return;
-        }
-        self.add(layout::METRIC_TIMEOUT, 1);
-        let (slot, generation) = unpack(name);
-        if self.late.is_empty() && self.outlet.has_room() {
-            self.write(layout::EVENT_TIMEOUT, generation, slot, 0);
-        } else {
-            self.push_late(slot, generation);
+            Timed::Connection(timeout) => {
+                if let Some(connections) = &mut self.connections {
+                    connections.timeout(event_loop, timeout, &mut self.outlet);
+                }
+            }
         }
     }
 
@@ -550,22 +509,15 @@ impl Handler for Forwarder {
         if let Some(connections) = &mut self.connections {
             connections.tick(event_loop, &mut self.outlet);
         }
-        self.write_late();
         self.outlet.finish_batch();
     }
 }
 
-/// JavaScript's name for a registration or a timer, as the loop's token or payload.
+/// JavaScript's name for a registration, as the loop's token.
 pub fn pack(slot: u32, generation: u32) -> u64 {
     u64::from(slot) | u64::from(generation) << 32
 }
 
 fn unpack(name: u64) -> (u32, u32) {
     (name as u32, (name >> 32) as u32)
-}
-
-/// Whether JavaScript's timer has not been cleared since it was set, nor another set in its slot.
-fn is_set(timers: &[Option<(Timeout, u32)>], slot: u32, generation: u32) -> bool {
-    let timer = timers.get(slot as usize).copied().flatten();
-    timer.is_some_and(|(_, it)| it == generation)
 }

@@ -94,6 +94,10 @@ impl<T> Timers<T> {
         self.wheel.clear(timeout)
     }
 
+    pub(crate) fn epoch(&self) -> Instant {
+        self.epoch
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.wheel.is_empty()
     }
