@@ -49,8 +49,8 @@ export declare class TimerError extends Error {
 export type LoopErrorCode = keyof typeof LOOP_ERRORS
 
 declare const LOOP_ERRORS: {
-  /** The event loop, listener or stream has been closed. */
-  readonly ERR_MIOLO_CLOSED: 'It is closed'
+  /** The event loop, socket or server has been closed; the message says which. */
+  readonly ERR_MIOLO_CLOSED: 'Closed'
   /** The loop runs, so it cannot be run. */
   readonly ERR_MIOLO_RUNNING: 'The event loop is running already'
   /** A socket belongs to another event loop, and can belong to one only. */
@@ -101,9 +101,9 @@ export declare class EventSet {
   static readable(): EventSet
   /** Bytes can be written, or a connection has been made. */
   static writable(): EventSet
-  /** The socket has an error: `takeError()` has it. Delivered whether asked for or not. */
+  /** The socket has an error: `takeError()` has it. Delivered with any interest but an empty one. */
   static error(): EventSet
-  /** The peer has ended, or reset, the connection. Delivered whether asked for or not. */
+  /** The peer has ended, or reset, the connection. Delivered with any interest but an empty one. */
   static hup(): EventSet
   /** All four. */
   static all(): EventSet
@@ -140,7 +140,7 @@ export type Token = number
  * mio: `Handler`.
  *
  * In one iteration they come in this order: `interrupted`, `ready`…, `notify`…, `timeout`…, `tick`. A callback that
- * throws, or returns a promise that rejects, stops the loop: `run()` rejects with that error. Promises' reactions run
+ * throws, or returns a promise that rejects while the loop runs, stops the loop: `run()` rejects with that error. Promises' reactions run
  * when the batch has been delivered, not between two of its callbacks.
  */
 export interface Handler<Timeout = unknown, Message = unknown> {
@@ -288,7 +288,8 @@ export declare class Sender<Message = unknown> {
    */
   send(message: Message): void
   /**
-   * What another thread needs to send to the same loop.
+   * What another thread needs to send to the same loop. The first call reserves 32 MiB of address space for the loop, of
+   * which only what messages come to lie in takes memory.
    *
    * @throws {@link LoopError} `ERR_MIOLO_CLOSED`. Not by a Sender that was made by {@link from}: there `from` tells.
    */
@@ -329,7 +330,8 @@ export declare class EventLoop<Timeout = unknown, Message = unknown> implements 
   /**
    * Makes a loop that stands still; its thread, where its driver has one, starts with the first `run`.
    *
-   * @throws `TypeError` or `RangeError` for a configuration that makes no sense.
+   * @throws `TypeError` or `RangeError` for a configuration that makes no sense; the system's error, such as `EMFILE`, if
+   * it refuses.
    */
   constructor(config?: EventLoopConfig)
   /**
@@ -337,8 +339,12 @@ export declare class EventLoop<Timeout = unknown, Message = unknown> implements 
    * before it is not lost: then it returns at once. It can be run again; sockets, timeouts and messages stay.
    * mio: `EventLoop::run`.
    *
-   * @returns a promise that rejects with what a callback has thrown.
-   * @throws `ERR_MIOLO_RUNNING`, `ERR_MIOLO_CLOSED`, or `TypeError` if the handler is none.
+   * An event that the handler has no callback for is used up all the same.
+   *
+   * @returns a promise that rejects with what a callback has thrown, or with what a promise that one has returned rejects
+   * with. One that does so only when the run is over is an unhandled rejection.
+   * @throws at once: `ERR_MIOLO_RUNNING`, `ERR_MIOLO_CLOSED`, `TypeError` if the handler is none; the system's error, such
+   * as `EMFILE`, if it refuses.
    */
   run(handler: Handler<Timeout, Message>): Promise<void>
   /**
@@ -351,8 +357,9 @@ export declare class EventLoop<Timeout = unknown, Message = unknown> implements 
   runOnce(handler: Handler<Timeout, Message>, timeoutMs?: number): Promise<void>
   /**
    * Runs as {@link run} does, but on this thread alone, which sleeps in the loop's own poll: the shortest way from an
-   * event to a callback. Node's own loop stands still meanwhile: no promise, timer or stream of Node's goes on. For
-   * workers and command-line programs.
+   * event to a callback. Node's own loop stands still meanwhile: no promise, timer or stream of Node's goes on, and no
+   * signal comes to `process.on`: one that is listened to there calls `interrupted`. For workers and command-line
+   * programs.
    *
    * @throws what a callback has thrown; `ERR_MIOLO_ASYNC_IN_RUN_SYNC` if one returns a promise;
    * `ERR_MIOLO_LOOPS_IN_RUN_SYNC` where a server has `loops`; as {@link run}.
@@ -383,7 +390,7 @@ export declare class EventLoop<Timeout = unknown, Message = unknown> implements 
    *
    * @param handle of this loop's `timeoutMs`; another loop's may name another timeout here.
    * @returns true if it will not be delivered, also where it is due already; false if it was delivered or cleared.
-   * @throws `TypeError` for what is no handle.
+   * @throws `TypeError` for what is no number; a number that is no handle is false.
    */
   clearTimeout(handle: TimeoutHandle): boolean
   /**
@@ -391,7 +398,7 @@ export declare class EventLoop<Timeout = unknown, Message = unknown> implements 
    *
    * @param source a listener or stream that no loop watches yet.
    * @param token any integer from 0 to 2^53 − 1; it comes back with each `ready`.
-   * @param interest what to tell; errors and hang-ups are told in any case.
+   * @param interest what to tell; errors and hang-ups are told with it, whatever it is, but for an empty one.
    * @param opt how to tell it.
    * @throws `EEXIST` if this loop watches it already, `ERR_MIOLO_REGISTERED_ELSEWHERE` if another does,
    * `ERR_MIOLO_TOO_MANY_REGISTRATIONS` if this one watches 2^18 sockets; `TypeError` or `RangeError` for arguments that
@@ -418,13 +425,19 @@ export declare class EventLoop<Timeout = unknown, Message = unknown> implements 
   metrics(): LoopMetrics
   /** A running loop keeps the process alive; so it is from the beginning. */
   ref(): this
-  /** A running loop does not keep the process alive. */
+  /**
+   * A running loop does not keep the process alive. Where nothing else does, the loop is closed as the process exits, and
+   * what is behind an `await` of its `run` comes too late for anything but what is synchronous.
+   */
   unref(): this
   /** Whether a running loop keeps the process alive. */
   hasRef(): boolean
   /**
    * Ends the loop for good, and its thread: sockets are deregistered, timeouts and messages dropped, Senders get
-   * Closed. A `run` in progress resolves. Closing twice is fine. mio: dropping the `EventLoop`.
+   * Closed. Connections are told, by `close` with `shutdown`, and a pending `connect` rejects. A `run` in progress
+   * resolves. Closing twice is fine. mio: dropping the `EventLoop`.
+   *
+   * @throws what a connection's `close` throws, when all is closed.
    */
   close(): void
   /** {@link close}, at the end of a `using` block. */
@@ -558,6 +571,7 @@ export declare class Connection<State = unknown> {
   #private
   /** For the user: whatever belongs to the connection. Undefined until it is set. */
   state: State
+  private constructor()
   /**
    * Has bytes sent. What is written in one batch leaves in one system call, at its end; what the system does not take
    * waits, natively, and goes on while JavaScript does something else. In a long batch the clock is looked at after each
@@ -593,6 +607,7 @@ export declare class Connection<State = unknown> {
    * that is so for what a callback writes within some milliseconds.
    *
    * @returns what it returns. Where that is a promise, what is written after its first `await` is not held together.
+   * @throws `TypeError` for what is no function.
    */
   cork<T>(write: () => T): T
   /**
@@ -650,7 +665,8 @@ export type CloseReason =
  * What happens to connections. Every callback may be left out. For each connection there is one `open`, then what
  * comes, then one `close`.
  *
- * A callback that throws, or returns a promise that rejects, stops the loop, as any callback does; one that throws also
+ * A callback that throws, or returns a promise that rejects, stops the loop, as any callback does: so what a peer can bring
+ * about, such as the failure of a pipeline, is to be caught and not returned. One that throws also
  * closes its connection, with the reason `error`: `close` is called at once.
  */
 export interface ConnectionHandler<State = unknown> {
@@ -698,7 +714,7 @@ export type Framing = 'raw' | 'lines' | DelimiterFraming | LengthFraming
 export interface DelimiterFraming {
   /** What a frame ends with; not empty. `'\n'` takes a `\r` before it along. */
   delimiter: string | Uint8Array
-  /** The most bytes of a frame, its delimiter not counted; with more, the connection is closed. Default 65 536. */
+  /** The most bytes of a frame, its delimiter not counted, 1 to 2^30; with more, the connection is closed. Default 65 536. */
   maxLength?: number
 }
 
@@ -708,15 +724,15 @@ export interface LengthFraming {
   length: 1 | 2 | 4
   /** Which of them comes first. Default `big`. */
   endian?: 'big' | 'little'
-  /** How many bytes of the frame come before the length. Default 0. */
+  /** How many bytes of the frame come before the length, 0 to 65 535. Default 0. */
   offset?: number
   /** Whether the length counts the whole frame, or only what follows the length. Default false. */
   inclusive?: boolean
   /** Whether `data` gets what follows the length only, or the whole frame. Default true where `offset` is 0. */
   strip?: boolean
   /**
-   * The most bytes of a whole frame, what comes before the length and the length itself among them; with more, the
-   * connection is closed. Default 1 048 576.
+   * The most bytes of a whole frame, what comes before the length and the length itself among them, which have to fit, up to
+   * 2^30; with more, the connection is closed. Default 1 048 576.
    */
   maxLength?: number
 }
@@ -734,9 +750,9 @@ export interface ConnectionOptions {
   lowWaterMark?: number
   /** Bytes that may wait to be sent, 1 to 2^31 − 1; with more the connection is closed: `overflow`. Default 2^24. */
   maxWriteBuffer?: number
-  /** Milliseconds in which nothing came and nothing could be sent, after which it is closed; 0: never. Default 0. */
+  /** Milliseconds in which nothing came and nothing could be sent, after which it is closed, up to 2^53; 0: never. Default 0. */
   idleTimeoutMs?: number
-  /** Milliseconds after which it is closed in any case; 0: never. Default 0. */
+  /** Milliseconds after which it is closed in any case, up to 2^53; 0: never. Default 0. */
   lifetimeMs?: number
   /** Whether this side stays open when the peer has ended its own, as in `node:net`. Default false. */
   allowHalfOpen?: boolean
@@ -758,7 +774,7 @@ export interface ServerOptions extends ConnectionOptions, ListenOptions {
    * {@link TcpServer.refused}. 1 to 2^18. Default 65 536.
    */
   maxConnections?: number
-  /** The most connections at a time from one address. Default: no limit but the other. */
+  /** The most connections at a time from one address, 1 to 2^32 − 1. Default: no limit but the other. */
   maxConnectionsPerAddress?: number
   /**
    * How many loops serve the connections, 1 to 64: the one that the server was given, and others with a thread each. All
@@ -770,7 +786,10 @@ export interface ServerOptions extends ConnectionOptions, ListenOptions {
 
 /** What `connect` can be told beyond how the connection behaves. */
 export interface ConnectOptions extends ConnectionOptions {
-  /** Milliseconds after which an attempt to connect is given up with `ETIMEDOUT`; 0: the system's patience. Default 0. */
+  /**
+   * Milliseconds after which an attempt to connect is given up with `ETIMEDOUT`, up to 2^53; 0: the system's patience.
+   * Default 0.
+   */
   connectTimeoutMs?: number
 }
 
@@ -780,8 +799,8 @@ export interface ConnectOptions extends ConnectionOptions {
  * @param handler what happens to the connection; its `open` comes before the promise resolves. Without `data`, all that
  * comes before Node's loop has its next turn waits until then: for {@link Connection.toStream}, called right after the
  * `await`. In `runSync`, where Node's loop has none, it does not.
- * @returns a promise of the connection; it rejects with what the system says, as in `node:net`: `ECONNREFUSED`,
- * `ETIMEDOUT`, …
+ * @returns a promise of the connection, also of one that `open` has ended; it rejects with what the system says, as in
+ * `node:net`: `ECONNREFUSED`, `ETIMEDOUT`, …, and with `ERR_MIOLO_CLOSED` if the loop is closed before.
  * @throws `TypeError` or `RangeError` for arguments that make no sense; `ERR_MIOLO_CLOSED` if the loop is.
  */
 export declare function connect<State = unknown>(

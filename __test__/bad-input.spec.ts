@@ -15,13 +15,14 @@ import {
   Sender,
   type SharedSender,
   TcpListener,
+  TcpServer,
   TcpStream,
 } from 'miolo'
 
 import { drivers, eachDriver, type Stage } from './support/drivers.ts'
 import { throwsCode } from './support/errors.ts'
 import { type Inside, inside } from './support/memory.ts'
-import { pair } from './support/sockets.ts'
+import { listen, pair } from './support/sockets.ts'
 
 const symbol = Symbol('s')
 /** Throws whatever is done with it. */
@@ -326,6 +327,22 @@ for (const [name, call] of Object.entries(onClosed)) {
     t.false(loop.isRunning())
   })
 }
+
+eachDriver('what is closed is named', async (t, stage) => {
+  const [loop, other] = [stage.open(), stage.open()]
+  const server = new TcpServer(other, {})
+  loop.close()
+  const socket = listen(stage)
+  socket.close()
+  await server.close()
+  const named = (call: () => unknown, what: RegExp) => {
+    t.regex(throwsCode(t, call, 'ERR_MIOLO_CLOSED', LoopError).message, what)
+  }
+  named(() => loop.run({}), /event loop/)
+  named(() => new TcpServer(loop, {}), /event loop/)
+  named(() => other.register(socket, 0, EventSet.readable(), PollOpt.edge()), /socket/)
+  named(() => server.listen('127.0.0.1:0'), /server/)
+})
 
 eachDriver('a handler or an address that closes the loop as it is read', (t, { open }) => {
   for (const way of ['run', 'runOnce', 'runSync'] as const) {

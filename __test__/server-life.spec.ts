@@ -1,10 +1,11 @@
 /** The life of a connection: one `open`, what comes, one `close`. */
 
-import { connect, TcpServer } from 'miolo'
+import { connect, Connection, LoopError, TcpServer } from 'miolo'
 
 import { compute } from './support/compute.ts'
 import { deferred, within } from './support/deadline.ts'
 import { eachDriver } from './support/drivers.ts'
+import { throwsCode } from './support/errors.ts'
 import { areInOrder, dial, journal, running, serve } from './support/servers.ts'
 
 eachDriver('a connection is opened, brings data, ends and is closed', async (t, stage) => {
@@ -29,6 +30,42 @@ eachDriver('a connection without data is opened and closed', async (t, stage) =>
   t.deepEqual(calls, ['open', 'end', 'close'])
   t.is(reason, 'end')
 })
+
+eachDriver('a connection that is told of the end of its loop may ask for it', async (t, stage) => {
+  const loop = running(stage)
+  const { port } = serve(loop, {})
+  const reasons: string[] = []
+  const conn = await connect(loop, `127.0.0.1:${port}`, {
+    close(_, reason) {
+      reasons.push(reason)
+      loop.shutdown()
+    },
+  })
+  t.true(conn instanceof Connection)
+  t.notThrows(() => loop.close())
+  t.deepEqual(reasons, ['shutdown'])
+  throwsCode(t, () => loop.shutdown(), 'ERR_MIOLO_CLOSED', LoopError)
+})
+
+eachDriver(
+  'what a connection throws at the end of its loop is thrown when all is closed',
+  async (t, stage) => {
+    const loop = running(stage)
+    const { port } = serve(loop, {})
+    let closes = 0
+    for (let each = 0; each < 2; each++) {
+      await connect(loop, `127.0.0.1:${port}`, {
+        close() {
+          closes++
+          throw new Error(`on purpose ${closes}`)
+        },
+      })
+    }
+    t.throws(() => loop.close(), { message: 'on purpose 1' })
+    t.is(closes, 2)
+    t.notThrows(() => loop.close())
+  },
+)
 
 eachDriver('every callback may be left out', async (t, stage) => {
   const { server, port } = serve(running(stage), {})

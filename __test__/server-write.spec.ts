@@ -7,6 +7,7 @@ import { type Connection, connect } from 'miolo'
 
 import { deferred, within } from './support/deadline.ts'
 import { eachDriver, type Stage } from './support/drivers.ts'
+import { throwsCode } from './support/errors.ts'
 import { TestWorker } from './support/process.ts'
 import { dial, journal, running, serve } from './support/servers.ts'
 
@@ -65,6 +66,13 @@ eachDriver('writes of one batch arrive together', async (t, stage) => {
   for (let count = 0; count < 1000; count++) conn.write('0123456789')
   await client.take(10_000)
   t.true(chunks.length <= 2, `in ${chunks.length} pieces`)
+})
+
+eachDriver('cork takes a function only', async (t, stage) => {
+  const { conn } = await linked(stage)
+  for (const wrong of [undefined, null, 'x', {}]) {
+    throwsCode(t, () => conn.cork(wrong as never), 'ERR_INVALID_ARG_TYPE', TypeError)
+  }
 })
 
 eachDriver('cork returns what its function does, and throws what it does', async (t, stage) => {

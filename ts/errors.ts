@@ -41,8 +41,8 @@ export class TimerError extends Error {
 export type LoopErrorCode = keyof typeof LOOP_ERRORS
 
 const LOOP_ERRORS = {
-  /** The event loop, listener or stream has been closed. */
-  ERR_MIOLO_CLOSED: 'It is closed',
+  /** The event loop, socket or server has been closed; the message says which. */
+  ERR_MIOLO_CLOSED: 'Closed',
   /** The loop runs, so it cannot be run. */
   ERR_MIOLO_RUNNING: 'The event loop is running already',
   /** A socket belongs to another event loop, and can belong to one only. */
@@ -102,6 +102,11 @@ export function invalidValue(name: string, expected: string, value: unknown): Ty
 export function outOfRange(name: string, expected: string, value: unknown): RangeError {
   const message = `The value of "${name}" is out of range. It must be ${expected}. Received ${describe(value)}`
   return withCode(new RangeError(message), 'ERR_OUT_OF_RANGE')
+}
+
+/** What has been closed cannot be used. @internal */
+export function closed(what: 'event loop' | 'socket' | 'server'): LoopError {
+  return new LoopError('ERR_MIOLO_CLOSED', `the ${what} was closed`)
 }
 
 /** What was read from shared memory makes no sense: somebody has written there. @internal */

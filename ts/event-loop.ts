@@ -1,6 +1,6 @@
 import { Bridge, kBridge } from './bridge/bridge.ts'
 import { type EventLoopConfig, resolve } from './config.ts'
-import { invalidType, LoopError } from './errors.ts'
+import { closed, invalidType, LoopError } from './errors.ts'
 import { EventSet } from './event-set.ts'
 import type { Handler, Token } from './handler.ts'
 import type { LoopMetrics } from './metrics.ts'
@@ -34,11 +34,14 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
   #running = true
   /** A `shutdown` that the next `run` is to see. */
   #shutdown = false
+  /** Connections are being told that it closes. */
+  #isClosing = false
 
   /**
    * Makes a loop that stands still; its thread, where its driver has one, starts with the first `run`.
    *
-   * @throws `TypeError` or `RangeError` for a configuration that makes no sense.
+   * @throws `TypeError` or `RangeError` for a configuration that makes no sense; the system's error, such as `EMFILE`, if
+   * it refuses.
    */
   constructor(config?: EventLoopConfig) {
     this.#bridge = new Bridge(this, resolve(config))
@@ -49,8 +52,12 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
    * before it is not lost: then it returns at once. It can be run again; sockets, timeouts and messages stay.
    * mio: `EventLoop::run`.
    *
-   * @returns a promise that rejects with what a callback has thrown.
-   * @throws `ERR_MIOLO_RUNNING`, `ERR_MIOLO_CLOSED`, or `TypeError` if the handler is none.
+   * An event that the handler has no callback for is used up all the same.
+   *
+   * @returns a promise that rejects with what a callback has thrown, or with what a promise that one has returned rejects
+   * with. One that does so only when the run is over is an unhandled rejection.
+   * @throws at once: `ERR_MIOLO_RUNNING`, `ERR_MIOLO_CLOSED`, `TypeError` if the handler is none; the system's error, such
+   * as `EMFILE`, if it refuses.
    */
   run(handler: Handler<Timeout, Message>): Promise<void> {
     this.#checkRunnable(handler)
@@ -74,8 +81,9 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
 
   /**
    * Runs as {@link run} does, but on this thread alone, which sleeps in the loop's own poll: the shortest way from an
-   * event to a callback. Node's own loop stands still meanwhile: no promise, timer or stream of Node's goes on. For
-   * workers and command-line programs.
+   * event to a callback. Node's own loop stands still meanwhile: no promise, timer or stream of Node's goes on, and no
+   * signal comes to `process.on`: one that is listened to there calls `interrupted`. For workers and command-line
+   * programs.
    *
    * @throws what a callback has thrown; `ERR_MIOLO_ASYNC_IN_RUN_SYNC` if one returns a promise;
    * `ERR_MIOLO_LOOPS_IN_RUN_SYNC` where a server has `loops`; as {@link run}.
@@ -91,6 +99,7 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
    * returns. Before `run`, it makes the next `run` return at once. mio: `EventLoop::shutdown`.
    */
   shutdown(): void {
+    if (this.#isClosing) return
     this.#checkOpen()
     this.#running = false
     if (this.#bridge.heedsShutdown()) this.#bridge.pumpSoon()
@@ -129,7 +138,7 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
    *
    * @param handle of this loop's `timeoutMs`; another loop's may name another timeout here.
    * @returns true if it will not be delivered, also where it is due already; false if it was delivered or cleared.
-   * @throws `TypeError` for what is no handle.
+   * @throws `TypeError` for what is no number; a number that is no handle is false.
    */
   clearTimeout(handle: TimeoutHandle): boolean {
     this.#checkOpen()
@@ -142,7 +151,7 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
    *
    * @param source a listener or stream that no loop watches yet.
    * @param token any integer from 0 to 2^53 − 1; it comes back with each `ready`.
-   * @param interest what to tell; errors and hang-ups are told in any case.
+   * @param interest what to tell; errors and hang-ups are told with it, whatever it is, but for an empty one.
    * @param opt how to tell it.
    * @throws `EEXIST` if this loop watches it already, `ERR_MIOLO_REGISTERED_ELSEWHERE` if another does,
    * `ERR_MIOLO_TOO_MANY_REGISTRATIONS` if this one watches 2^18 sockets; `TypeError` or `RangeError` for arguments that
@@ -192,7 +201,10 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
     return this
   }
 
-  /** A running loop does not keep the process alive. */
+  /**
+   * A running loop does not keep the process alive. Where nothing else does, the loop is closed as the process exits, and
+   * what is behind an `await` of its `run` comes too late for anything but what is synchronous.
+   */
   unref(): this {
     this.#checkOpen()
     this.#bridge.keepAlive(false)
@@ -206,11 +218,19 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
 
   /**
    * Ends the loop for good, and its thread: sockets are deregistered, timeouts and messages dropped, Senders get
-   * Closed. A `run` in progress resolves. Closing twice is fine. mio: dropping the `EventLoop`.
+   * Closed. Connections are told, by `close` with `shutdown`, and a pending `connect` rejects. A `run` in progress
+   * resolves. Closing twice is fine. mio: dropping the `EventLoop`.
+   *
+   * @throws what a connection's `close` throws, when all is closed.
    */
   close(): void {
     this.#running = false
-    this.#bridge.close()
+    this.#isClosing = true
+    try {
+      this.#bridge.close()
+    } finally {
+      this.#isClosing = false
+    }
   }
 
   /** {@link close}, at the end of a `using` block. */
@@ -225,7 +245,7 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
   }
 
   #checkOpen(): void {
-    if (this.#bridge.closed) throw new LoopError('ERR_MIOLO_CLOSED')
+    if (this.#bridge.closed) throw closed('event loop')
   }
 
   /** What `run`, `runOnce` and `runSync` ask for. */

@@ -30,11 +30,11 @@ export class EventSet {
   static writable(): EventSet {
     return EventSet.of(2)
   }
-  /** The socket has an error: `takeError()` has it. Delivered whether asked for or not. */
+  /** The socket has an error: `takeError()` has it. Delivered with any interest but an empty one. */
   static error(): EventSet {
     return EventSet.of(4)
   }
-  /** The peer has ended, or reset, the connection. Delivered whether asked for or not. */
+  /** The peer has ended, or reset, the connection. Delivered with any interest but an empty one. */
   static hup(): EventSet {
     return EventSet.of(8)
   }

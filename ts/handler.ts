@@ -12,7 +12,7 @@ export type Token = number
  * mio: `Handler`.
  *
  * In one iteration they come in this order: `interrupted`, `ready`…, `notify`…, `timeout`…, `tick`. A callback that
- * throws, or returns a promise that rejects, stops the loop: `run()` rejects with that error. Promises' reactions run
+ * throws, or returns a promise that rejects while the loop runs, stops the loop: `run()` rejects with that error. Promises' reactions run
  * when the batch has been delivered, not between two of its callbacks.
  */
 export interface Handler<Timeout = unknown, Message = unknown> {

@@ -5,7 +5,7 @@ import type { Bridge } from './bridge/bridge.ts'
 import { native } from './bridge/binding.ts'
 import { LaneSender } from './bridge/lane.ts'
 import * as at from './bridge/layout.ts'
-import { invalidType, LoopError } from './errors.ts'
+import { closed, invalidType, LoopError } from './errors.ts'
 
 /**
  * A Sender on its way to another thread: pass it in `workerData` or by `postMessage`, and make it a Sender again with
@@ -54,7 +54,8 @@ export class Sender<Message = unknown> {
   }
 
   /**
-   * What another thread needs to send to the same loop.
+   * What another thread needs to send to the same loop. The first call reserves 32 MiB of address space for the loop, of
+   * which only what messages come to lie in takes memory.
    *
    * @throws {@link LoopError} `ERR_MIOLO_CLOSED`. Not by a Sender that was made by {@link from}: there `from` tells.
    */
@@ -69,12 +70,14 @@ export class Sender<Message = unknown> {
    * loop is gone, `ERR_MIOLO_TOO_MANY_SENDERS` if 64 are in use.
    */
   static from<M = unknown>(shared: SharedSender): Sender<M> {
-    if (!isSharedSender(shared)) throw invalidType('shared', 'a SharedSender', shared)
+    if (!isSharedSender(shared))
+      throw invalidType('shared', 'what share() of a Sender has returned', shared)
     const { id, memory, lanes } = shared
     const attached = native.senderAttach(id, memory, lanes)
-    if (attached === native.SENDER_LOOP_GONE) throw new LoopError('ERR_MIOLO_CLOSED')
+    if (attached === native.SENDER_LOOP_GONE) throw closed('event loop')
     if (attached === native.SENDER_NO_LANE) throw new LoopError('ERR_MIOLO_TOO_MANY_SENDERS')
-    if (typeof attached === 'number') throw invalidType('shared', 'a SharedSender', shared)
+    if (typeof attached === 'number')
+      throw invalidType('shared', 'what share() of a Sender has returned', shared)
     const { attachment, lane, capacity } = attached
     const channel = new LaneSender<M>(attachment, memory, lanes, lane, capacity)
     return new Sender(channel, () => shared)
@@ -83,7 +86,7 @@ export class Sender<Message = unknown> {
   /** The Sender of a loop in this thread. @internal */
   static to<T, M>(bridge: Bridge<T, M>): Sender<M> {
     return new Sender(bridge, () => {
-      if (bridge.closed) throw new LoopError('ERR_MIOLO_CLOSED')
+      if (bridge.closed) throw closed('event loop')
       return { miolo: 'SharedSender', ...bridge.share() } as SharedSender
     })
   }

@@ -1,7 +1,7 @@
 /** What listeners and streams have in common: a native socket, until it is closed. */
 
 import { native, type NativeAddress, type NativeSocket } from '../bridge/binding.ts'
-import { LoopError, systemError } from '../errors.ts'
+import { closed, systemError } from '../errors.ts'
 import { type SocketAddress, socketAddress } from './address.ts'
 import type { Registrable } from './evented.ts'
 
@@ -20,7 +20,7 @@ export class Socket implements Registrable {
   }
 
   native(): NativeSocket {
-    if (this.#isClosed) throw new LoopError('ERR_MIOLO_CLOSED')
+    if (this.#isClosed) throw closed('socket')
     return this.#socket
   }
 

@@ -1,5 +1,5 @@
 import { native } from '../bridge/binding.ts'
-import { LoopError, systemError } from '../errors.ts'
+import { closed, systemError } from '../errors.ts'
 import { bridgeOf, type EventLoop } from '../event-loop.ts'
 import { type AddressLike, parseAddress } from '../net/address.ts'
 import { checkHandler } from '../validate.ts'
@@ -14,8 +14,8 @@ import { type ConnectOptions, resolveConnect } from './options.ts'
  * @param handler what happens to the connection; its `open` comes before the promise resolves. Without `data`, all that
  * comes before Node's loop has its next turn waits until then: for {@link Connection.toStream}, called right after the
  * `await`. In `runSync`, where Node's loop has none, it does not.
- * @returns a promise of the connection; it rejects with what the system says, as in `node:net`: `ECONNREFUSED`,
- * `ETIMEDOUT`, …
+ * @returns a promise of the connection, also of one that `open` has ended; it rejects with what the system says, as in
+ * `node:net`: `ECONNREFUSED`, `ETIMEDOUT`, …, and with `ERR_MIOLO_CLOSED` if the loop is closed before.
  * @throws `TypeError` or `RangeError` for arguments that make no sense; `ERR_MIOLO_CLOSED` if the loop is.
  */
 export function connect<State = unknown>(
@@ -28,7 +28,7 @@ export function connect<State = unknown>(
   const { text, address: where } = parseAddress(address)
   checkHandler(handler, CALLBACKS)
   const resolved = resolveConnect(options)
-  if (bridge.closed) throw new LoopError('ERR_MIOLO_CLOSED')
+  if (bridge.closed) throw closed('event loop')
   const connections = bridge.connections()
   const { native: nativeOptions, connectTimeoutMs } = resolved
   const begun = native.connectionConnect(bridge.native, text, nativeOptions, connectTimeoutMs)
@@ -51,7 +51,7 @@ export function connect<State = unknown>(
         if (isMade) return
         const errno = (error as NodeJS.ErrnoException | undefined)?.errno
         if (errno !== undefined) reject(systemError(errno, 'connect', where))
-        else reject(new LoopError('ERR_MIOLO_CLOSED'))
+        else reject(closed('event loop'))
       },
     }
     const end: ConnectionEnd<State> = new ConnectionEnd(origin, begun.slot, begun.generation)

@@ -66,7 +66,7 @@ export class ConnectionEnd<State> implements Endpoint {
     this.#written = this.#connections.sent(slot)
     this.#peer = peer
     this.#addresses = [undefined, undefined]
-    this.conn = new Connection(this)
+    this.conn = Connection.of(this)
     // Later there may be nobody to ask.
     if (peer === undefined) this.address(true)
   }

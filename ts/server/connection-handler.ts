@@ -49,7 +49,8 @@ export const CALLBACKS = ['open', 'data', 'end', 'drain', 'close', 'error'] as c
  * What happens to connections. Every callback may be left out. For each connection there is one `open`, then what
  * comes, then one `close`.
  *
- * A callback that throws, or returns a promise that rejects, stops the loop, as any callback does; one that throws also
+ * A callback that throws, or returns a promise that rejects, stops the loop, as any callback does: so what a peer can bring
+ * about, such as the failure of a pipeline, is to be caught and not returned. One that throws also
  * closes its connection, with the reason `error`: `close` is called at once.
  */
 export interface ConnectionHandler<State = unknown> {

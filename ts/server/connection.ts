@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
 
 import * as at from '../bridge/layout.ts'
+import { invalidType } from '../errors.ts'
 import type { SocketAddress } from '../net/address.ts'
 import type { ConnectionEnd } from './connection-end.ts'
 
@@ -10,10 +11,14 @@ export class Connection<State = unknown> {
   declare state: State
   readonly #end: ConnectionEnd<State>
 
-  /** @internal */
-  constructor(end: ConnectionEnd<State>) {
+  private constructor(end: ConnectionEnd<State>) {
     this.#end = end
     this.state = undefined as State
+  }
+
+  /** The connection whose end this is. @internal */
+  static of<State>(end: ConnectionEnd<State>): Connection<State> {
+    return new Connection(end)
   }
 
   /**
@@ -67,8 +72,10 @@ export class Connection<State = unknown> {
    * that is so for what a callback writes within some milliseconds.
    *
    * @returns what it returns. Where that is a promise, what is written after its first `await` is not held together.
+   * @throws `TypeError` for what is no function.
    */
   cork<T>(write: () => T): T {
+    if (typeof write !== 'function') throw invalidType('write', 'a function', write)
     return this.#end.cork(write)
   }
 

@@ -16,7 +16,7 @@ export type Framing = 'raw' | 'lines' | DelimiterFraming | LengthFraming
 export interface DelimiterFraming {
   /** What a frame ends with; not empty. `'\n'` takes a `\r` before it along. */
   delimiter: string | Uint8Array
-  /** The most bytes of a frame, its delimiter not counted; with more, the connection is closed. Default 65 536. */
+  /** The most bytes of a frame, its delimiter not counted, 1 to 2^30; with more, the connection is closed. Default 65 536. */
   maxLength?: number
 }
 
@@ -26,15 +26,15 @@ export interface LengthFraming {
   length: 1 | 2 | 4
   /** Which of them comes first. Default `big`. */
   endian?: 'big' | 'little'
-  /** How many bytes of the frame come before the length. Default 0. */
+  /** How many bytes of the frame come before the length, 0 to 65 535. Default 0. */
   offset?: number
   /** Whether the length counts the whole frame, or only what follows the length. Default false. */
   inclusive?: boolean
   /** Whether `data` gets what follows the length only, or the whole frame. Default true where `offset` is 0. */
   strip?: boolean
   /**
-   * The most bytes of a whole frame, what comes before the length and the length itself among them; with more, the
-   * connection is closed. Default 1 048 576.
+   * The most bytes of a whole frame, what comes before the length and the length itself among them, which have to fit, up to
+   * 2^30; with more, the connection is closed. Default 1 048 576.
    */
   maxLength?: number
 }

@@ -1,7 +1,7 @@
 import type { NativeConnectionOptions, NativeServerOptions } from '../bridge/binding.ts'
-import { invalidType, outOfRange } from '../errors.ts'
+import { invalidType, invalidValue, outOfRange } from '../errors.ts'
 import type { ListenOptions } from '../net/tcp-listener.ts'
-import { boolean, duration, integer, options, word } from '../validate.ts'
+import { boolean, duration, integer, options } from '../validate.ts'
 import { type Framing, nativeFraming } from './framing.ts'
 
 /** How a connection behaves. */
@@ -17,9 +17,9 @@ export interface ConnectionOptions {
   lowWaterMark?: number
   /** Bytes that may wait to be sent, 1 to 2^31 − 1; with more the connection is closed: `overflow`. Default 2^24. */
   maxWriteBuffer?: number
-  /** Milliseconds in which nothing came and nothing could be sent, after which it is closed; 0: never. Default 0. */
+  /** Milliseconds in which nothing came and nothing could be sent, after which it is closed, up to 2^53; 0: never. Default 0. */
   idleTimeoutMs?: number
-  /** Milliseconds after which it is closed in any case; 0: never. Default 0. */
+  /** Milliseconds after which it is closed in any case, up to 2^53; 0: never. Default 0. */
   lifetimeMs?: number
   /** Whether this side stays open when the peer has ended its own, as in `node:net`. Default false. */
   allowHalfOpen?: boolean
@@ -41,7 +41,7 @@ export interface ServerOptions extends ConnectionOptions, ListenOptions {
    * {@link TcpServer.refused}. 1 to 2^18. Default 65 536.
    */
   maxConnections?: number
-  /** The most connections at a time from one address. Default: no limit but the other. */
+  /** The most connections at a time from one address, 1 to 2^32 − 1. Default: no limit but the other. */
   maxConnectionsPerAddress?: number
   /**
    * How many loops serve the connections, 1 to 64: the one that the server was given, and others with a thread each. All
@@ -53,7 +53,10 @@ export interface ServerOptions extends ConnectionOptions, ListenOptions {
 
 /** What `connect` can be told beyond how the connection behaves. */
 export interface ConnectOptions extends ConnectionOptions {
-  /** Milliseconds after which an attempt to connect is given up with `ETIMEDOUT`; 0: the system's patience. Default 0. */
+  /**
+   * Milliseconds after which an attempt to connect is given up with `ETIMEDOUT`, up to 2^53; 0: the system's patience.
+   * Default 0.
+   */
   connectTimeoutMs?: number
 }
 
@@ -93,9 +96,8 @@ export function resolveConnection(given: ConnectionOptions | undefined): Resolve
   }
   const { borrow = false } = from
   if (typeof borrow !== 'boolean') {
-    if (typeof borrow !== 'string')
-      throw invalidType('options.borrow', "a boolean or 'checked'", borrow)
-    word(borrow, 'options.borrow', ['checked'])
+    const refuse = typeof borrow === 'string' ? invalidValue : invalidType
+    if (borrow !== 'checked') throw refuse('options.borrow', "a boolean or 'checked'", borrow)
   }
   return {
     borrow,

@@ -1,7 +1,7 @@
 import type { Bridge } from '../bridge/bridge.ts'
 import { native } from '../bridge/binding.ts'
 import type { Acceptor, Endpoint } from '../bridge/connections.ts'
-import { LoopError, systemError } from '../errors.ts'
+import { closed, LoopError, systemError } from '../errors.ts'
 import { bridgeOf, EventLoop } from '../event-loop.ts'
 import {
   type AddressLike,
@@ -116,7 +116,7 @@ export class TcpServer<State = unknown> implements AsyncDisposable {
    */
   listen(address: AddressLike): SocketAddress {
     const parsed = parseAddress(address)
-    if (this.#closing !== undefined || this.#isClosed()) throw new LoopError('ERR_MIOLO_CLOSED')
+    if (this.#closing !== undefined || this.#isClosed()) throw closed('server')
     const { bridge, id } = this.#seats[0] as Seat
     const listening = native.serverListen(bridge.native, id, parsed.text)
     if (typeof listening === 'number') throw systemError(listening, 'listen', parsed.address)
