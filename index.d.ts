@@ -59,6 +59,8 @@ declare const LOOP_ERRORS: {
   readonly ERR_MIOLO_TOO_MANY_REGISTRATIONS: 'The event loop holds as many sockets as it can'
   /** More Senders in other threads than one event loop can hold. */
   readonly ERR_MIOLO_TOO_MANY_SENDERS: 'As many Senders in other threads are in use as an event loop can hold'
+  /** A message from another thread was cloned there, and cannot be read here. It is dropped; the loop can be run again. */
+  readonly ERR_MIOLO_UNREADABLE_MESSAGE: 'A message from another thread cannot be read'
   /** A callback returned a promise to `runSync`, which never gives it a turn. */
   readonly ERR_MIOLO_ASYNC_IN_RUN_SYNC: 'A callback returned a promise, which runSync cannot wait for'
   /** A server with `loops` on it was to be served by `runSync`, which gives its other loops no turn. */
@@ -280,7 +282,9 @@ export declare class Sender<Message = unknown> {
    *
    * In the loop's own thread any value is passed, by reference. From other threads a structured clone of it is;
    * numbers, strings and `Uint8Array`s are the fastest. Whatever `v8.serialize` can take may be sent, so no
-   * `SharedArrayBuffer` and nothing that would have to be transferred.
+   * `SharedArrayBuffer`, nothing of Node's own classes, and nothing that would have to be transferred. What is taken here
+   * and cannot be read by the loop, such as a `WebAssembly.Module` or what is nested too deep for its stack, is dropped
+   * there: `run` rejects with `ERR_MIOLO_UNREADABLE_MESSAGE`.
    *
    * @throws {@link NotifyError} Full: `notifyCapacity` messages wait; there is room when `notify` has been called,
    * which another thread cannot see: it tries again. Closed: the loop is gone. Either has the message in `rejected`.
@@ -388,7 +392,7 @@ export declare class EventLoop<Timeout = unknown, Message = unknown> implements 
   /**
    * Takes a timeout back. mio: `EventLoop::clear_timeout`.
    *
-   * @param handle of this loop's `timeoutMs`; another loop's may name another timeout here.
+   * @param handle of this loop's `timeoutMs`.
    * @returns true if it will not be delivered, also where it is due already; false if it was delivered or cleared.
    * @throws `TypeError` for what is no number; a number that is no handle is false.
    */

@@ -8,7 +8,7 @@ import { EventLoop, EventSet, LoopError, PollOpt } from 'miolo'
 
 import { compute } from './support/compute.ts'
 import { within } from './support/deadline.ts'
-import { eachDriver, eachWay } from './support/drivers.ts'
+import { eachDriver, eachWay, onLoopThread } from './support/drivers.ts'
 import { throwsCode } from './support/errors.ts'
 import { TestWorker } from './support/process.ts'
 import { pair, say } from './support/sockets.ts'
@@ -184,6 +184,34 @@ eachDriver('a flood costs far fewer doorbells than events', async (t, { open }) 
   t.is(events.notify, count)
   t.true(doorbells.toJs <= count / 10, `${doorbells.toJs}`)
   t.true(doorbells.toLoop <= count / 10, `${doorbells.toLoop}`)
+})
+
+onLoopThread('nobody rings for JavaScript while it is awake', async (t, stage) => {
+  const loop = stage.open<string>()
+  const count = 50
+  const pairs: Awaited<ReturnType<typeof pair>>[] = []
+  for (let token = 0; token < count; token++) {
+    const each = await pair(stage)
+    loop.register(each.client, token, EventSet.readable(), PollOpt.edge())
+    pairs.push(each)
+  }
+  let left = count
+  loop.timeoutMs('begin', 1)
+  await stage.run(loop, {
+    timeout(loop) {
+      const { doorbells, ring } = loop.metrics()
+      for (const [index, { server }] of pairs.entries()) {
+        server.write(Buffer.from('x'))
+        // The loop thread tells of each by itself.
+        while (loop.metrics().ring.depth <= ring.depth + index);
+      }
+      t.is(loop.metrics().doorbells.toJs, doorbells.toJs)
+    },
+    ready(loop) {
+      if (--left === 0) loop.shutdown()
+    },
+  })
+  t.is(left, 0)
 })
 
 eachWay('metrics may be read in a callback', async (t, { open, run }) => {

@@ -54,6 +54,37 @@ function read(message: unknown): { id: number; n: number } {
   return message as { id: number; n: number }
 }
 
+/** As mio's test of its battery: a million, all of which may wait. */
+const BATTERY = `
+  const { workerData: { shared, count } } = require('node:worker_threads')
+  const { Sender } = require('miolo')
+  const sender = Sender.from(shared)
+  for (let n = 0; n < count; n++) sender.send('a message of 22 bytes.')
+`
+
+eachWay('a million messages arrive, each once', async (t, stage) => {
+  const count = 1_000_000
+  const loop = stage.open<unknown, string>({ notifyCapacity: 1_048_576, messagesPerTick: 64 })
+  const workerData = { shared: loop.channel().share(), count }
+  stage.keep(TestWorker.code(BATTERY, { workerData, execArgv: [] }))
+  let received = 0
+  let wrong = 0
+  let inTick = 0
+  await stage.run(loop, {
+    notify(loop, message) {
+      if (message !== 'a message of 22 bytes.') wrong++
+      inTick++
+      if (++received === count) loop.shutdown()
+    },
+    tick() {
+      if (inTick > 64) wrong++
+      inTick = 0
+    },
+  })
+  t.is(received, count)
+  t.is(wrong, 0)
+})
+
 eachWay('messages of several workers all come, in the order of each', async (t, stage) => {
   const loop = stage.open<unknown, unknown>({ notifyCapacity: 300 })
   const shared = loop.channel().share()

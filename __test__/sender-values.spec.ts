@@ -2,10 +2,11 @@ import { isDeepStrictEqual } from 'node:util'
 
 import test from 'ava'
 import * as fc from 'fast-check'
-import { EventLoop, Sender } from 'miolo'
+import { EventLoop, LoopError, Sender } from 'miolo'
 
 import { within } from './support/deadline.ts'
-import { eachDriver } from './support/drivers.ts'
+import { eachDriver, eachWay } from './support/drivers.ts'
+import { rejectsCode } from './support/errors.ts'
 import { TestWorker } from './support/process.ts'
 
 /** Sends back whatever it is sent, from a loop of its own. */
@@ -143,6 +144,52 @@ eachDriver('any clonable value is the same on the other side', async (t, stage) 
   t.is(got.length, values.length)
   for (const [index, value] of values.entries()) {
     if (!isDeepStrictEqual(got[index], structuredClone(value))) t.deepEqual(got[index], value)
+  }
+})
+
+/** It has no type here, as the types of Node have none. */
+const { WebAssembly } = globalThis as unknown as {
+  WebAssembly: { Module: new (bytes: Uint8Array) => object }
+}
+
+/** Sends what is nested so deep that a thread with a small stack cannot read it, and something else behind it. */
+const SENDS_DEEP = `
+  const { workerData } = require('node:worker_threads')
+  const { Sender } = require('miolo')
+  let deep = []
+  for (let level = 0; level < 60_000; level++) deep = [deep]
+  const sender = Sender.from(workerData)
+  sender.send('before')
+  sender.send(deep)
+  sender.send('behind')
+`
+
+eachWay('what cannot be read is told and dropped, and harms nothing else', async (t, stage) => {
+  const loop = stage.open<unknown, unknown>({ notifyCapacity: 4 })
+  const shared = loop.channel().share()
+  const came: unknown[] = []
+  const handler = {
+    notify(loop: EventLoop<unknown, unknown>, message: unknown) {
+      came.push(message)
+      if (message === 'behind') loop.shutdown()
+    },
+  }
+  const failsOnce = async () => {
+    const code = 'ERR_MIOLO_UNREADABLE_MESSAGE'
+    const error = await rejectsCode(t, stage.run(loop, handler), code, LoopError)
+    t.true(error.cause instanceof Error)
+    await stage.run(loop, handler)
+    t.deepEqual(came.splice(0), ['before', 'behind'])
+  }
+  const options = { workerData: shared, execArgv: [], resourceLimits: { stackSizeMb: 64 } }
+  stage.keep(TestWorker.code(SENDS_DEEP, options))
+  await failsOnce()
+  // As many as there is room for, so that each of those that are dropped gives its place back.
+  const sender = Sender.from<unknown>(shared)
+  const unreadable = new WebAssembly.Module(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0))
+  for (let round = 0; round < 3; round++) {
+    for (const message of ['before', unreadable, 'behind']) sender.send(message)
+    await failsOnce()
   }
 })
 

@@ -257,11 +257,19 @@ eachWay('an old handle never cancels another timeout', async (t, { open, run }) 
 })
 
 eachDriver('a handle of another loop clears nothing here', (t, { open }) => {
-  const one = open<string>()
-  const other = open<string>()
-  other.clearTimeout(other.timeoutMs('moves on', 1000))
-  const handle = other.timeoutMs('x', 1000)
-  t.false(one.clearTimeout(handle))
+  const loops = Array.from({ length: 20 }, () => open<string>({ timerCapacity: 100 }))
+  // Each slot in use, and each a different number of times so far.
+  const handles = loops.map((loop, index) => {
+    for (let round = 0; round < index * 100; round++) loop.clearTimeout(loop.timeoutMs('on', 1000))
+    return Array.from({ length: 100 }, () => loop.timeoutMs('mine', 1000))
+  })
+  for (const [index, loop] of loops.entries()) {
+    const others = handles.filter((_, other) => other !== index).flat()
+    t.is(others.filter((handle) => loop.clearTimeout(handle)).length, 0)
+  }
+  for (const [index, loop] of loops.entries()) {
+    t.true((handles[index] as TimeoutHandle[]).every((handle) => loop.clearTimeout(handle)))
+  }
 })
 
 // Capacity

@@ -29,6 +29,13 @@ export const tcpPingPong: Bench = {
           peer: 'net',
           target: atMost(0.5),
         },
+        {
+          title: 'CPU a message',
+          metric: 'cpuPerMessage',
+          unit: 'µs',
+          side: 'runSync',
+          peer: 'net',
+        },
       ],
     },
   ],

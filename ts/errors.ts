@@ -52,6 +52,8 @@ const LOOP_ERRORS = {
   /** More Senders in other threads than one event loop can hold. */
   ERR_MIOLO_TOO_MANY_SENDERS:
     'As many Senders in other threads are in use as an event loop can hold',
+  /** A message from another thread was cloned there, and cannot be read here. It is dropped; the loop can be run again. */
+  ERR_MIOLO_UNREADABLE_MESSAGE: 'A message from another thread cannot be read',
   /** A callback returned a promise to `runSync`, which never gives it a turn. */
   ERR_MIOLO_ASYNC_IN_RUN_SYNC: 'A callback returned a promise, which runSync cannot wait for',
   /** A server with `loops` on it was to be served by `runSync`, which gives its other loops no turn. */
@@ -79,8 +81,8 @@ export class LoopError extends Error {
   readonly code: LoopErrorCode
 
   /** @internal */
-  constructor(code: LoopErrorCode, detail?: string) {
-    super(detail === undefined ? LOOP_ERRORS[code] : `${LOOP_ERRORS[code]}: ${detail}`)
+  constructor(code: LoopErrorCode, detail?: string, options?: ErrorOptions) {
+    super(detail === undefined ? LOOP_ERRORS[code] : `${LOOP_ERRORS[code]}: ${detail}`, options)
     this.name = 'LoopError'
     this.code = code
   }

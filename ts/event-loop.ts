@@ -136,7 +136,7 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
   /**
    * Takes a timeout back. mio: `EventLoop::clear_timeout`.
    *
-   * @param handle of this loop's `timeoutMs`; another loop's may name another timeout here.
+   * @param handle of this loop's `timeoutMs`.
    * @returns true if it will not be delivered, also where it is due already; false if it was delivered or cleared.
    * @throws `TypeError` for what is no number; a number that is no handle is false.
    */

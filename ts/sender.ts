@@ -43,7 +43,9 @@ export class Sender<Message = unknown> {
    *
    * In the loop's own thread any value is passed, by reference. From other threads a structured clone of it is;
    * numbers, strings and `Uint8Array`s are the fastest. Whatever `v8.serialize` can take may be sent, so no
-   * `SharedArrayBuffer` and nothing that would have to be transferred.
+   * `SharedArrayBuffer`, nothing of Node's own classes, and nothing that would have to be transferred. What is taken here
+   * and cannot be read by the loop, such as a `WebAssembly.Module` or what is nested too deep for its stack, is dropped
+   * there: `run` rejects with `ERR_MIOLO_UNREADABLE_MESSAGE`.
    *
    * @throws {@link NotifyError} Full: `notifyCapacity` messages wait; there is room when `notify` has been called,
    * which another thread cannot see: it tries again. Closed: the loop is gone. Either has the message in `rejected`.

@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 
-import { type EventLoop, LoopError } from 'miolo'
+import { type EventLoop, LoopError, type LoopErrorCode } from 'miolo'
 
 import { METRICS } from '../../ts/bridge/layout.ts'
 
@@ -22,8 +22,10 @@ export interface Victim<Stroke> {
   close(): void
 }
 
+const FAILURES: LoopErrorCode[] = ['ERR_MIOLO_FAILED', 'ERR_MIOLO_UNREADABLE_MESSAGE']
+
 function isFailure(error: unknown): boolean {
-  return error instanceof LoopError && error.code === 'ERR_MIOLO_FAILED'
+  return error instanceof LoopError && FAILURES.includes(error.code)
 }
 
 /** Throws what is neither `null` nor such a failure. */

@@ -53,6 +53,8 @@ interface Run<Timeout, Message> {
   isOnce: boolean
   /** It is to look for events right away, and not to wait. */
   polls: boolean
+  /** It has waited as long as it may, and ends when it has looked once more. */
+  isLate?: boolean
   limit?: NodeJS.Timeout
   resolve: () => void
   reject: (error: unknown) => void
@@ -171,7 +173,9 @@ export class Bridge<Timeout, Message> {
     const run = this.#run
     if (run && limitMs !== undefined && limitMs > 0) {
       run.limit = setTimeout(() => {
-        run.goesOn = () => false
+        // Node may be late itself, and not have looked since: it does before it gets to what is asked for here.
+        this.pump()
+        run.isLate = true
         this.pumpSoon()
       }, limitMs)
       if (!this.hasRef) run.limit.unref()
@@ -327,6 +331,7 @@ export class Bridge<Timeout, Message> {
         native.loopTurn(this.#native, 0)
         if (this.#delivery.deliver(run.handler, Infinity) === 'closed') break
       } else if (this.#hasToFlush()) this.#flush()
+      else if (run.isLate) break
       else if (!hasSpun) {
         hasSpun = true
         native.loopSpin(this.#native)

@@ -178,12 +178,19 @@ export class Delivery<Timeout, Message> {
     const lane = this.#lane === LOCAL ? undefined : (lanes[this.#lane] as LaneReceiver)
     this.isMidBatch = true
     for (; this.#callbacks < CALLBACKS && this.#messages > 0 && !this.isClosed; this.#callbacks++) {
-      const message = lane === undefined ? local.shift() : (lane.receive() as Message)
       this.#messages--
       exit.leave()
-      if (lane !== undefined && (this.#messages & RELEASE_MASK) === 0) lane.release()
+      const message = lane === undefined ? local.shift() : (this.#receive(lane) as Message)
       const result: unknown = handler.notify?.(loop, message)
       if (result !== undefined) this.#from.returned(result)
+    }
+  }
+
+  #receive(lane: LaneReceiver): unknown {
+    try {
+      return lane.receive()
+    } finally {
+      if ((this.#messages & RELEASE_MASK) === 0) lane.release()
     }
   }
 

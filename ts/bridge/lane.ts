@@ -18,7 +18,7 @@
 import { types } from 'node:util'
 import { deserialize, serialize } from 'node:v8'
 
-import { corrupt } from '../errors.ts'
+import { corrupt, LoopError } from '../errors.ts'
 import { native, type NativeAttachment, type NativeLoop } from './binding.ts'
 import { lengthOf } from '../validate.ts'
 import * as at from './layout.ts'
@@ -257,7 +257,7 @@ export class LaneReceiver {
     this.#tail = Atomics.load(this.#control, at.LANE_BYTE_TAIL)
   }
 
-  /** The oldest message, one that has been counted. */
+  /** The oldest message, one that has been counted. Throws for one that cannot be read, and is behind it the next time. */
   receive(): unknown {
     this.#received = (this.#received + 1) | 0
     if (this.#spilled !== undefined) return this.#receiveSpilled(this.#spilled)
@@ -320,8 +320,8 @@ function decode({ words, bytes, floats, buffer }: Messages, place: number): unkn
     case SERIALIZED:
       try {
         return deserialize(bytes.slice(start, start + length))
-      } catch {
-        throw corrupt('a message')
+      } catch (cause) {
+        throw new LoopError('ERR_MIOLO_UNREADABLE_MESSAGE', String(cause), { cause })
       }
     default:
       throw corrupt('a message')

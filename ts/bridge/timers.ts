@@ -4,10 +4,20 @@ import type { TimeoutHandle } from '../timeout-handle.ts'
 import { Slots } from './slots.ts'
 import { Wheel } from './wheel.ts'
 
-/** A handle is generation × 2^24 + slot, an exact integer below 2^53. */
+/** A handle is number × 2^24 + slot, an exact integer below 2^53; the number is the generation and the loop's own start. */
 const SLOT_BITS = 24
-const GENERATION_BITS = 53 - SLOT_BITS
+const NUMBER_BITS = 53 - SLOT_BITS
 const SLOT_SPAN = 2 ** SLOT_BITS
+const NUMBER_MASK = 2 ** NUMBER_BITS - 1
+
+/** Far from each other, so that another loop's handle is none here. By the golden ratio, which leaves the widest gaps. */
+let nextStart = 0
+
+function takeStart(): number {
+  const start = nextStart
+  nextStart = Math.trunc(start + 0.618_033_988_749_895 * NUMBER_MASK) & NUMBER_MASK
+  return start
+}
 
 /**
  * Payloads lie in pages, so that there is no large array to be copied when there are more of them; in large ones, which
@@ -27,11 +37,12 @@ export class Timers<Timeout> {
   readonly #wheel: Wheel
   /** Deadlines are rounded up to so many steps. */
   readonly #tick: number
+  readonly #start = takeStart()
   /** When the native side is to call, by its timeout event. In milliseconds, as all times below. */
   #callAt = Infinity
 
   constructor(capacity: number, tickMs: number) {
-    this.#slots = new Slots(capacity, GENERATION_BITS)
+    this.#slots = new Slots(capacity, NUMBER_BITS)
     this.#wheel = new Wheel(capacity)
     this.#tick = tickMs === 1 ? 1 : tickMs * STEPS_PER_MS
   }
@@ -49,7 +60,8 @@ export class Timers<Timeout> {
     page[slot & PAGE_MASK] = payload
     const step = Math.ceil((now + delayMs) * STEPS_PER_MS)
     this.#wheel.set(slot, this.#tick === 1 ? step : Math.ceil(step / this.#tick) * this.#tick)
-    return ((this.#slots.generations[slot] as number) * SLOT_SPAN + slot) as TimeoutHandle
+    const number = ((this.#slots.generations[slot] as number) + this.#start) & NUMBER_MASK
+    return (number * SLOT_SPAN + slot) as TimeoutHandle
   }
 
   /** The first page grows as it is filled, since most loops have few timeouts. */
@@ -63,8 +75,9 @@ export class Timers<Timeout> {
 
   /** Takes back a timeout that is still to be delivered; false for every other number. */
   clear(handle: number): boolean {
-    const generation = Math.floor(handle / SLOT_SPAN)
-    const slot = handle - generation * SLOT_SPAN
+    const number = Math.floor(handle / SLOT_SPAN)
+    const slot = handle - number * SLOT_SPAN
+    const generation = (number - this.#start) & NUMBER_MASK
     if ((generation & 1) !== 1 || this.#slots.generations[slot] !== generation) return false
     this.#wheel.remove(slot)
     this.#release(slot)

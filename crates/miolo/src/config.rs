@@ -35,9 +35,6 @@ pub struct EventLoopConfig {
 /// The most messages or timers that may wait: what their 32-bit indices, and sane memory, allow.
 pub(crate) const MAX_CAPACITY: usize = 1 << 24;
 
-/// Twice as many timers, for those that a program's own layers set beside its own.
-pub(crate) const MAX_TIMERS: usize = 1 << 25;
-
 impl EventLoopConfig {
     /// The defaults.
     pub fn new() -> EventLoopConfig {
@@ -74,7 +71,7 @@ impl EventLoopConfig {
         self
     }
 
-    /// How many timers may be set at a time: up to 2^25.
+    /// How many timers may be set at a time: up to 2^24.
     pub fn timer_capacity(&mut self, timers: usize) -> &mut Self {
         self.timer_capacity = timers;
         self
@@ -90,8 +87,8 @@ impl EventLoopConfig {
         if self.timer_tick_ms == 0 {
             return Err(Error::Config("timer_tick_ms must be 1 or more"));
         }
-        if self.timer_capacity > MAX_TIMERS {
-            return Err(Error::Config("timer_capacity must be at most 2^25"));
+        if self.timer_capacity > MAX_CAPACITY {
+            return Err(Error::Config("timer_capacity must be at most 2^24"));
         }
         Ok(())
     }

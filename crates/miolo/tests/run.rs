@@ -201,7 +201,7 @@ fn settings_out_of_range_are_refused() {
     refused(|config| config.notify_capacity(usize::MAX));
     refused(|config| config.messages_per_tick(0));
     refused(|config| config.timer_tick_ms(0));
-    refused(|config| config.timer_capacity((1 << 25) + 1));
+    refused(|config| config.timer_capacity((1 << 24) + 1));
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn settings_at_their_limits_are_taken() {
         .messages_per_tick(usize::MAX)
         .timer_tick_ms(u64::MAX)
         .timer_wheel_size(0)
-        .timer_capacity(1 << 25);
+        .timer_capacity(1 << 24);
     let mut event_loop = EventLoop::configured(config).unwrap();
     event_loop.timeout_ms(1, 0).unwrap();
     let mut script = Script::idle();

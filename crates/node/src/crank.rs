@@ -272,6 +272,10 @@ impl Crank {
             let want_room = self.memory.get(layout::WANT_ROOM);
             if starved {
                 want_room.store(1, Ordering::SeqCst);
+                // JavaScript does not sleep beside what it has not read, unless somebody has overwritten how far that is.
+                if self.turner() == Turner::Thread && self.has_events() {
+                    self.ring_for_events(state);
+                }
             }
             self.loop_parking.park();
             // Either we see what JavaScript has written and read by now, or it sees that we wait.
