@@ -172,15 +172,15 @@ export interface LoopMetrics {
   /** Turns of the loop. */
   iterations: number
   /**
-   * Events of the loop, by kind, counted before stale ones are dropped and those of one socket are merged. What happens
-   * to the connections of servers is not among them.
+   * Events of the loop, by kind; those of sockets are counted before stale ones are dropped and those of one are merged.
+   * What happens to the connections of servers is not among them.
    */
   events: {
     /** Registered sockets that a turn of the loop found ready. */
     ready: number
     /** Messages, one each. */
     notify: number
-    /** Timeouts that were set by `timeoutMs` and were due. */
+    /** Timeouts that were delivered. */
     timeout: number
     /** Polls that `interrupt()`, or a signal, ended. */
     interrupted: number
@@ -425,7 +425,7 @@ export declare class EventLoop<Timeout = unknown, Message = unknown> implements 
   deregister(source: Evented): void
   /** Ends the poll as a signal would: `interrupted` is called, once for all calls since the last time. */
   interrupt(): void
-  /** What the loop has done so far, read from shared memory. */
+  /** What the loop has done so far. No native call is made for it. */
   metrics(): LoopMetrics
   /** A running loop keeps the process alive; so it is from the beginning. */
   ref(): this

@@ -182,6 +182,39 @@ eachWay('readiness that finds no room is told as soon as there is some', async (
   t.is(bytes, count * rounds)
 })
 
+eachWay('readiness that never runs out holds up no timeout', async (t, stage) => {
+  const loop = stage.open<number>()
+  const sockets: TcpStream[] = []
+  for (let each = 0; each < 16; each++) {
+    const { client, server } = await pair(stage)
+    sockets.push(client, server)
+    server.write(Buffer.from('x'))
+  }
+  for (const [token, socket] of sockets.entries()) {
+    loop.register(socket, token, EventSet.readable(), PollOpt.edge())
+  }
+  const goal = 20
+  for (let timeout = 1; timeout <= goal; timeout++) loop.timeoutMs(timeout, 5 * timeout)
+  const buffer = new Uint8Array(16)
+  const came: number[] = []
+  await stage.run(loop, {
+    ready(_, token) {
+      const socket = sockets[token] as TcpStream
+      // What it answers comes back before JavaScript is through with the others.
+      compute(0.3)
+      while (socket.read(buffer) !== null) socket.write(Buffer.from('x'))
+    },
+    timeout(loop, timeout) {
+      came.push(timeout)
+      if (timeout === goal) loop.shutdown()
+    },
+  })
+  t.deepEqual(
+    came,
+    Array.from({ length: goal }, (_, index) => index + 1),
+  )
+})
+
 eachWay('level readiness of more sockets than the ring has places', async (t, stage) => {
   const loop = stage.open(TINY)
   const count = 40

@@ -86,11 +86,16 @@ eachDriver('a count of messages that only looks full', async (t, { driver }) => 
 eachDriver('garbage that is noticed while the loop spins', async (t, { open }) => {
   const loop = open<string>({ spinUs: 20_000 })
   const { memory } = loop.channel().share() as unknown as { memory: Int32Array }
+  const overwrite = () => void Atomics.store(memory, at.COMMAND_TAIL, -1)
   loop.timeoutMs('overwrite', 0)
-  // For a busy machine, where it is not noticed at once; not so soon that both are told together, and nobody looks again.
-  loop.timeoutMs('later', 5000)
-  const running = loop.run({ timeout: () => void Atomics.store(memory, at.COMMAND_TAIL, -1) })
+  const running = loop.run({ timeout: overwrite })
+  // On a busy machine it may not be noticed at once, and nobody looks again.
+  const again = setInterval(() => {
+    overwrite()
+    loop.interrupt()
+  }, 100)
   await t.throwsAsync(running, { code: 'ERR_MIOLO_FAILED' })
+  clearInterval(again)
 })
 
 eachDriver('garbage that a thread notices while JavaScript sleeps', async (t, stage) => {

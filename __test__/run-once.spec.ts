@@ -133,6 +133,8 @@ eachDriver(
     compute(20)
     await again
     t.deepEqual(names(), ['notify', 'tick', 'timeout', 'tick'])
+    // A thread that polls may be late itself.
+    if (stage.driver === 'thread') return
     const { client } = await pair(stage)
     loop.register(client, 1, EventSet.writable(), PollOpt.edge())
     const last = loop.runOnce(handler, 5)

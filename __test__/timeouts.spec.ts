@@ -272,6 +272,50 @@ eachDriver('a handle of another loop clears nothing here', (t, { open }) => {
   }
 })
 
+eachDriver('a number that is no handle clears nothing', (t, { open }) => {
+  const loop = open<string>()
+  const handle = loop.timeoutMs('t', 1000)
+  const span = 2 ** 53
+  for (const wrong of [
+    handle + span,
+    handle - span,
+    -handle,
+    handle + 0.5,
+    NaN,
+    Infinity,
+    -Infinity,
+  ]) {
+    // So large a number may take up half of one without a change.
+    if (wrong !== handle) t.false(loop.clearTimeout(wrong as TimeoutHandle), `${wrong}`)
+  }
+  t.true(loop.clearTimeout(handle))
+})
+
+eachWay(
+  'a message sent before a timeout was set comes before it, whoever else is due',
+  async (t, { open, run }) => {
+    const loop = open<string, string>()
+    loop.timeoutMs('other', 60)
+    loop.channel().send('first')
+    const order: string[] = []
+    await run(loop, {
+      notify(loop, message) {
+        order.push(message)
+        if (message !== 'first') return
+        loop.channel().send('second')
+        loop.timeoutMs('timeout', 1)
+        // The loop calls for the other meanwhile, where it has a thread of its own.
+        compute(100)
+      },
+      timeout: (_, word) => void order.push(word),
+      tick(loop) {
+        if (order.length === 4) loop.shutdown()
+      },
+    })
+    t.deepEqual(order, ['first', 'second', 'timeout', 'other'])
+  },
+)
+
 // Capacity
 
 eachWay('the capacity is exact', async (t, { open, run }) => {

@@ -188,7 +188,7 @@ export class EventLoop<Timeout = unknown, Message = unknown> implements Disposab
     this.#bridge.interrupt()
   }
 
-  /** What the loop has done so far, read from shared memory. */
+  /** What the loop has done so far. No native call is made for it. */
   metrics(): LoopMetrics {
     this.#checkOpen()
     return this.#bridge.metrics()

@@ -3,15 +3,15 @@ export interface LoopMetrics {
   /** Turns of the loop. */
   iterations: number
   /**
-   * Events of the loop, by kind, counted before stale ones are dropped and those of one socket are merged. What happens
-   * to the connections of servers is not among them.
+   * Events of the loop, by kind; those of sockets are counted before stale ones are dropped and those of one are merged.
+   * What happens to the connections of servers is not among them.
    */
   events: {
     /** Registered sockets that a turn of the loop found ready. */
     ready: number
     /** Messages, one each. */
     notify: number
-    /** Timeouts that were set by `timeoutMs` and were due. */
+    /** Timeouts that were delivered. */
     timeout: number
     /** Polls that `interrupt()`, or a signal, ended. */
     interrupted: number

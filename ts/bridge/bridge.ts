@@ -196,6 +196,7 @@ export class Bridge<Timeout, Message> {
         if (outcome === 'closed') return
         if (outcome !== 'empty') continue
         this.#checkFailure()
+        this.#timers.missCall(started + this.#clockOffset)
         this.#publish()
         native.loopTurn(this.#native, -1)
       }
@@ -298,7 +299,7 @@ export class Bridge<Timeout, Message> {
     this.#keepTime(started)
     try {
       Atomics.store(this.#words, at.JS_PARKED, 0)
-      this.#pumpUntilIdle(run, started + TURN_MS)
+      this.#pumpUntilIdle(run, started)
     } catch (error) {
       this.#finish(run, [error])
     } finally {
@@ -307,12 +308,12 @@ export class Bridge<Timeout, Message> {
     }
   }
 
-  #pumpUntilIdle(run: Run<Timeout, Message>, deadline: number): void {
+  #pumpUntilIdle(run: Run<Timeout, Message>, started: number): void {
     let hasSpun = this.#config.spinUs === 0
-    // Most often it is for messages that the doorbell has been rung.
-    if (Atomics.load(this.#words, at.MAIL) !== 0) this.#flush()
+    // Most often it is for messages that the doorbell has been rung. A run that only looks takes them with what it finds.
+    if (!run.polls && Atomics.load(this.#words, at.MAIL) !== 0) this.#flush()
     while (run.goesOn() || this.#delivery.isMidBatch) {
-      const outcome = this.#delivery.deliver(run.handler, deadline)
+      const outcome = this.#delivery.deliver(run.handler, started + TURN_MS)
       if (outcome === 'closed') break
       if (outcome === 'yield') {
         this.#isPumping = false
@@ -324,6 +325,7 @@ export class Bridge<Timeout, Message> {
         continue
       }
       this.#checkFailure()
+      this.#timers.missCall(started + this.#clockOffset)
       if (run.polls) {
         run.polls = false
         run.goesOn = () => false
@@ -331,8 +333,12 @@ export class Bridge<Timeout, Message> {
         native.loopTurn(this.#native, 0)
         if (this.#delivery.deliver(run.handler, Infinity) === 'closed') break
       } else if (this.#hasToFlush()) this.#flush()
-      else if (run.isLate) break
-      else if (!hasSpun) {
+      else if (run.isLate) {
+        // A loop thread that is awake may not have got to it.
+        this.#flush()
+        this.#delivery.deliver(run.handler, Infinity)
+        break
+      } else if (!hasSpun) {
         hasSpun = true
         native.loopSpin(this.#native)
       } else if (this.#park()) return
@@ -367,8 +373,12 @@ export class Bridge<Timeout, Message> {
     return !this.#wakeToSend()
   }
 
-  /** At the end of a batch: has what was written to connections sent, all that is for one of them at once. */
+  /**
+   * At the end of a batch, and in a long one: has what was written to connections sent, all that is for one of them at
+   * once. And asks for the next call, since there may be more to read for as long as you like.
+   */
   #send(): void {
+    if (this.#timers.wantsCall()) this.#publish()
     if (!this.#commands.hasTransfers) return
     this.#publish()
     if (Atomics.load(this.#words, at.TURNER) === at.TURNER_JS) this.#flush()
@@ -403,16 +413,19 @@ export class Bridge<Timeout, Message> {
 
   /**
    * Lets the native side see what was asked of it: messages first, so that a timeout that was set with them does not
-   * come before them. It is told of timeouts here alone: none could be delivered before.
+   * come before them.
    */
   #publish(): void {
-    if (this.#sent !== this.#sentKnown) {
-      this.#sentKnown = this.#sent
-      Atomics.store(this.#words, at.LOCAL_SENT, this.#sent)
-      Atomics.store(this.#words, at.MAIL, 1)
-    }
+    this.#publishSent()
     if (this.#timers.wantsCall()) this.#commands.callAt(this.#timers.takeCall())
     this.#commands.publish()
+  }
+
+  #publishSent(): void {
+    if (this.#sent === this.#sentKnown) return
+    this.#sentKnown = this.#sent
+    Atomics.store(this.#words, at.LOCAL_SENT, this.#sent)
+    Atomics.store(this.#words, at.MAIL, 1)
   }
 
   #checkFailure(): void {
@@ -441,7 +454,9 @@ export class Bridge<Timeout, Message> {
 
   setTimer(timeout: Timeout, delayMs: number): TimeoutHandle {
     if (this.#timers.isFull()) throw new TimerError(this.#config.timerCapacity)
-    const handle = this.#timers.set(timeout, this.#now(), delayMs)
+    // A call for another timeout may make this one due, too.
+    this.#publishSent()
+    const handle = this.#timers.set(timeout, this.#now() + delayMs)
     if (this.#timers.wantsCall()) this.pumpSoon()
     return handle
   }

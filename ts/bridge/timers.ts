@@ -51,14 +51,12 @@ export class Timers<Timeout> {
     return this.#slots.used === this.#slots.capacity
   }
 
-  /** Sets a timeout. The time is given in milliseconds since the loop's epoch; the deadline is rounded up. */
-  set(payload: Timeout, now: number, delayMs: number): TimeoutHandle {
-    // A call that should have come is asked for again, in case that somebody has overwritten it.
-    if (this.#callAt < now) this.#callAt = Infinity
+  /** Sets a timeout whose deadline is so many milliseconds after the loop's epoch, rounded up. */
+  set(payload: Timeout, deadline: number): TimeoutHandle {
     const slot = this.#slots.take()
     const page = this.#pages[slot >> PAGE_BITS] ?? this.#addPage()
     page[slot & PAGE_MASK] = payload
-    const step = Math.ceil((now + delayMs) * STEPS_PER_MS)
+    const step = Math.ceil(deadline * STEPS_PER_MS)
     this.#wheel.set(slot, this.#tick === 1 ? step : Math.ceil(step / this.#tick) * this.#tick)
     const number = ((this.#slots.generations[slot] as number) + this.#start) & NUMBER_MASK
     return (number * SLOT_SPAN + slot) as TimeoutHandle
@@ -78,7 +76,8 @@ export class Timers<Timeout> {
     const number = Math.floor(handle / SLOT_SPAN)
     const slot = handle - number * SLOT_SPAN
     const generation = (number - this.#start) & NUMBER_MASK
-    if ((generation & 1) !== 1 || this.#slots.generations[slot] !== generation) return false
+    if ((number & NUMBER_MASK) !== number || (generation & 1) !== 1) return false
+    if (this.#slots.generations[slot] !== generation) return false
     this.#wheel.remove(slot)
     this.#release(slot)
     return true
@@ -92,6 +91,14 @@ export class Timers<Timeout> {
   /** When it is to call, which it is asked now. */
   takeCall(): number {
     return (this.#callAt = this.#wheel.earliest / STEPS_PER_MS)
+  }
+
+  /**
+   * All that the native side has written was read, and its call was not there though it is `now`: it comes later, or
+   * somebody has overwritten it. It is to be asked for again, in place of the other.
+   */
+  missCall(now: number): void {
+    if (this.#callAt < now) this.#callAt = Infinity
   }
 
   /** The native side has called: makes those due whose deadline is not after `now`. */
