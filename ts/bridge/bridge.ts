@@ -196,7 +196,7 @@ export class Bridge<Timeout, Message> {
         if (outcome === 'closed') return
         if (outcome !== 'empty') continue
         this.#checkFailure()
-        this.#timers.missCall(started + this.#clockOffset)
+        if (this.#timers.awaitsCall()) this.#timers.missCall(this.#now())
         this.#publish()
         native.loopTurn(this.#native, -1)
       }
@@ -299,7 +299,7 @@ export class Bridge<Timeout, Message> {
     this.#keepTime(started)
     try {
       Atomics.store(this.#words, at.JS_PARKED, 0)
-      this.#pumpUntilIdle(run, started)
+      this.#pumpUntilIdle(run, started + TURN_MS)
     } catch (error) {
       this.#finish(run, [error])
     } finally {
@@ -308,12 +308,12 @@ export class Bridge<Timeout, Message> {
     }
   }
 
-  #pumpUntilIdle(run: Run<Timeout, Message>, started: number): void {
+  #pumpUntilIdle(run: Run<Timeout, Message>, deadline: number): void {
     let hasSpun = this.#config.spinUs === 0
     // Most often it is for messages that the doorbell has been rung. A run that only looks takes them with what it finds.
     if (!run.polls && Atomics.load(this.#words, at.MAIL) !== 0) this.#flush()
     while (run.goesOn() || this.#delivery.isMidBatch) {
-      const outcome = this.#delivery.deliver(run.handler, started + TURN_MS)
+      const outcome = this.#delivery.deliver(run.handler, deadline)
       if (outcome === 'closed') break
       if (outcome === 'yield') {
         this.#isPumping = false
@@ -325,7 +325,7 @@ export class Bridge<Timeout, Message> {
         continue
       }
       this.#checkFailure()
-      this.#timers.missCall(started + this.#clockOffset)
+      if (this.#timers.awaitsCall()) this.#timers.missCall(this.#now())
       if (run.polls) {
         run.polls = false
         run.goesOn = () => false

@@ -93,6 +93,11 @@ export class Timers<Timeout> {
     return (this.#callAt = this.#wheel.earliest / STEPS_PER_MS)
   }
 
+  /** Whether it is to call at all. */
+  awaitsCall(): boolean {
+    return this.#callAt !== Infinity
+  }
+
   /**
    * All that the native side has written was read, and its call was not there though it is `now`: it comes later, or
    * somebody has overwritten it. It is to be asked for again, in place of the other.
