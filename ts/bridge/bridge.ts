@@ -195,8 +195,7 @@ export class Bridge<Timeout, Message> {
         this.#dispatchMs += performance.now() - started
         if (outcome === 'closed') return
         if (outcome !== 'empty') continue
-        this.#checkFailure()
-        if (this.#timers.awaitsCall()) this.#timers.missCall(this.#now())
+        this.#lookAfterEmpty()
         this.#publish()
         native.loopTurn(this.#native, -1)
       }
@@ -324,8 +323,7 @@ export class Bridge<Timeout, Message> {
         if (run.isOnce) break
         continue
       }
-      this.#checkFailure()
-      if (this.#timers.awaitsCall()) this.#timers.missCall(this.#now())
+      this.#lookAfterEmpty()
       if (run.polls) {
         run.polls = false
         run.goesOn = () => false
@@ -428,9 +426,12 @@ export class Bridge<Timeout, Message> {
     Atomics.store(this.#words, at.MAIL, 1)
   }
 
-  #checkFailure(): void {
-    if (Atomics.load(this.#words, at.FAULT) === 0) return
-    throw new LoopError('ERR_MIOLO_FAILED', native.loopWhy(this.#native) ?? undefined)
+  /** The ring is empty: throws if the loop has failed, and asks again for a call that should have been there. */
+  #lookAfterEmpty(): void {
+    if (Atomics.load(this.#words, at.FAULT) !== 0) {
+      throw new LoopError('ERR_MIOLO_FAILED', native.loopWhy(this.#native) ?? undefined)
+    }
+    if (this.#timers.awaitsCall()) this.#timers.missCall(this.#now())
   }
 
   /** A callback has returned something: a promise's failure is the callback's. */
