@@ -20,6 +20,7 @@ import type { Registrable } from '../net/evented.ts'
 import type { PollOpt } from '../poll-opt.ts'
 import type { TimeoutHandle } from '../timeout-handle.ts'
 import { native, type NativeLoop } from './binding.ts'
+import { Clock } from './clock.ts'
 import { Commands } from './commands.ts'
 import { Connections } from './connections.ts'
 import { Delivery } from './delivery.ts'
@@ -34,8 +35,6 @@ import { Timers } from './timers.ts'
 
 /** Milliseconds after which the pump lets Node's own loop have a turn. */
 const TURN_MS = 8
-/** Milliseconds after which the clocks are compared again: they may differ in whether they go on while a machine sleeps. */
-const CLOCK_MS = 1000
 
 /** Native's numbers. */
 const DRIVERS = {
@@ -84,6 +83,7 @@ export class Bridge<Timeout, Message> {
   readonly #native: NativeLoop
   readonly #events: Events
   readonly #commands: Commands
+  readonly #clock: Clock
   readonly #timers: Timers<Timeout>
   readonly #registrations = new Registrations(REGISTRATIONS)
   readonly #entrance: QueueEntrance
@@ -104,9 +104,6 @@ export class Bridge<Timeout, Message> {
   /** Messages sent here, and how many of them the native side knows of. */
   #sent = 0
   #sentKnown = 0
-  /** The loop's clock less ours, in milliseconds; never too small, so that no deadline is early. */
-  #clockOffset = 0
-  #clockReadAt = -Infinity
   #dispatchMs = 0
 
   constructor(loop: EventLoop<Timeout, Message>, config: Required<EventLoopConfig>) {
@@ -135,14 +132,14 @@ export class Bridge<Timeout, Message> {
     this.#commands = new Commands(this.#memory, () => this.#flush())
     this.#entrance = new QueueEntrance(this.#words, config.notifyCapacity)
     this.#timers = new Timers(config.timerCapacity, config.timerTickMs)
-    this.#keepTime(performance.now())
+    this.#clock = new Clock(() => native.loopNow(opened))
     this.#delivery = new Delivery({
       loop,
       events: this.#events,
       exit: new QueueExit(this.#words),
       commands: this.#commands,
       timers: this.#timers,
-      now: () => this.#now(),
+      clock: this.#clock,
       registrations: this.#registrations,
       local: this.#local,
       lanes: this.#lanes,
@@ -190,7 +187,7 @@ export class Bridge<Timeout, Message> {
     try {
       while (goesOn() || this.#delivery.isMidBatch) {
         const started = performance.now()
-        this.#keepTime(started)
+        this.#clock.keep(started)
         const outcome = this.#delivery.deliver(handler, Infinity)
         this.#dispatchMs += performance.now() - started
         if (outcome === 'closed') return
@@ -206,7 +203,7 @@ export class Bridge<Timeout, Message> {
   }
 
   #start(begun: Omit<Run<Timeout, Message>, 'resolve' | 'reject' | 'isSettled'>): Promise<void> {
-    this.#keepTime(performance.now())
+    this.#clock.keep(performance.now())
     // A run that only looks needs nobody to turn the loop.
     if (!begun.polls) {
       const result = native.loopRun(this.#native, this.#pumpFromOutside)
@@ -295,7 +292,7 @@ export class Bridge<Timeout, Message> {
     if (run === undefined || this.#isPumping) return
     this.#isPumping = true
     const started = performance.now()
-    this.#keepTime(started)
+    this.#clock.keep(started)
     try {
       Atomics.store(this.#words, at.JS_PARKED, 0)
       this.#pumpUntilIdle(run, started + TURN_MS)
@@ -431,7 +428,7 @@ export class Bridge<Timeout, Message> {
     if (Atomics.load(this.#words, at.FAULT) !== 0) {
       throw new LoopError('ERR_MIOLO_FAILED', native.loopWhy(this.#native) ?? undefined)
     }
-    if (this.#timers.awaitsCall()) this.#timers.missCall(this.#now())
+    if (this.#timers.awaitsCall()) this.#timers.missCall(this.#clock.now())
   }
 
   /** A callback has returned something: a promise's failure is the callback's. */
@@ -457,24 +454,13 @@ export class Bridge<Timeout, Message> {
     if (this.#timers.isFull()) throw new TimerError(this.#config.timerCapacity)
     // A call for another timeout may make this one due, too.
     this.#publishSent()
-    const handle = this.#timers.set(timeout, this.#now() + delayMs)
+    const handle = this.#timers.set(timeout, this.#clock.now() + delayMs)
     if (this.#timers.wantsCall()) this.pumpSoon()
     return handle
   }
 
   clearTimer(handle: number): boolean {
     return this.#timers.clear(handle)
-  }
-
-  /** Milliseconds since the loop's epoch. */
-  #now(): number {
-    return performance.now() + this.#clockOffset
-  }
-
-  #keepTime(now: number): void {
-    if (now - this.#clockReadAt < CLOCK_MS) return
-    this.#clockReadAt = performance.now()
-    this.#clockOffset = native.loopNow(this.#native) - this.#clockReadAt
   }
 
   // Messages

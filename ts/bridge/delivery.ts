@@ -6,6 +6,7 @@ import { corrupt } from '../errors.ts'
 import { EventSet } from '../event-set.ts'
 import type { EventLoop } from '../event-loop.ts'
 import type { Handler } from '../handler.ts'
+import type { Clock } from './clock.ts'
 import type { Commands } from './commands.ts'
 import type { Connections } from './connections.ts'
 import type { Events } from './events.ts'
@@ -34,9 +35,8 @@ export interface Sources<Timeout, Message> {
   /** Counts the messages that are delivered. */
   exit: QueueExit
   commands: Commands
+  clock: Clock
   timers: Timers<Timeout>
-  /** Milliseconds since the loop's epoch. */
-  now(): number
   registrations: Registrations
   local: MessageQueue<Message>
   lanes: LaneReceiver[]
@@ -143,7 +143,7 @@ export class Delivery<Timeout, Message> {
         const now = events.argumentFloat()
         if (!(now >= 0)) throw corrupt('the time of a timeout')
         // What is not true makes none early.
-        timers.advance(Math.min(now, this.#from.now()))
+        timers.advance(Math.min(now, this.#from.clock.now()))
         return
       }
       case at.EVENT_INTERRUPTED:
