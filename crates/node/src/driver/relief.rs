@@ -27,8 +27,8 @@ const GRACE: Duration = Duration::from_millis(4);
 /// How long it has at least where it may be on its way to its turn: this thread itself may be what comes late.
 const LAST_CHANCE: Duration = Duration::from_millis(1);
 
-/// Waits until the JS thread is to be relieved. False: the bell was rung.
-pub fn stand_by(crank: &Crank, bell: &Bell, awake: &Awake) -> bool {
+/// Waits until the JS thread is to be relieved, and tells when that had its last turn. `None`: the bell was rung.
+pub fn stand_by(crank: &Crank, bell: &Bell, awake: &Awake) -> Option<Instant> {
     let descriptor = crank.descriptor();
     loop {
         // What a callback writes before it goes on computing makes nothing readable.
@@ -38,7 +38,7 @@ pub fn stand_by(crank: &Crank, bell: &Bell, awake: &Awake) -> bool {
         let now = Instant::now();
         let is_due = crank.end_look_out(now);
         if rung {
-            return false;
+            return None;
         }
         if !readable && !is_due {
             continue;
@@ -46,7 +46,7 @@ pub fn stand_by(crank: &Crank, bell: &Bell, awake: &Awake) -> bool {
         // In the turn that it has had, or is having, the JS thread may have seen to what there was.
         let (rung, is_still_readable) = bell.wait(Some(descriptor), Some(Duration::ZERO));
         if rung {
-            return false;
+            return None;
         }
         // There is something to do. The JS thread may have been busy since its last turn or, if it has slept since then,
         // for as long as it has been awake.
@@ -60,19 +60,21 @@ pub fn stand_by(crank: &Crank, bell: &Bell, awake: &Awake) -> bool {
         };
         let patience = GRACE.saturating_sub(busy).max(chance);
         if !patience.is_zero() && bell.wait(None, Some(patience)).0 {
-            return false;
+            return None;
         }
         if (is_still_readable || is_due) && crank.js_turn_at() == turn {
-            return true;
+            return Some(turn);
         }
     }
 }
 
-/// Turns the loop in the JS thread's place until that keeps up again, or `goes_on` says no.
-pub fn relieve(crank: &Crank, goes_on: impl Fn() -> bool) -> io::Result<()> {
+/// Turns the loop in the JS thread's place, if that has had no turn since `last_turn`, until it keeps up again, or
+/// `goes_on` says no.
+pub fn relieve(crank: &Crank, last_turn: Instant, goes_on: impl Fn() -> bool) -> io::Result<()> {
     // Only in its own turns does the JS thread hold the baton.
     let mut poller = crank.baton();
-    if !goes_on() {
+    // On a busy machine this thread may have been held up until that was punctual again.
+    if !goes_on() || crank.js_turn_at() != last_turn {
         return Ok(());
     }
     crank.hand_over(Turner::Thread);

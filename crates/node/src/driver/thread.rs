@@ -160,8 +160,8 @@ fn main(gate: &Gate, crank: &Crank) {
         while gate.wait() == Order::Run {
             #[cfg(unix)]
             if let Some(StandBy { bell, awake }) = &gate.stand_by {
-                if relief::stand_by(crank, bell, awake) {
-                    relief::relieve(crank, is_to_run)?;
+                if let Some(last_turn) = relief::stand_by(crank, bell, awake) {
+                    relief::relieve(crank, last_turn, is_to_run)?;
                 }
                 continue;
             }
